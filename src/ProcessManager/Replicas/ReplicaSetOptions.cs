@@ -1,0 +1,135 @@
+using LlmGateway.Probes;
+
+namespace LlmGateway.ProcessManager.Replicas;
+
+/// <summary>What kind of program serves a model; it decides which arguments are added and which probes are the default.</summary>
+public enum ReplicaKind
+{
+    /// <summary>llama.cpp's llama-server: the flags that make it a good backend are added when absent.</summary>
+    LlamaServer,
+
+    /// <summary>The built-in stand-in, started with llama-server's own command line.</summary>
+    Simulator,
+
+    /// <summary>Any other program: nothing is added; <c>{host}</c> and <c>{port}</c> are there to use.</summary>
+    Command,
+}
+
+/// <summary>How a replica's server is reached.</summary>
+public enum ReplicaTransport
+{
+    /// <summary>TCP on 127.0.0.1.</summary>
+    Tcp,
+
+    /// <summary>A Unix socket in a folder that only we may enter.</summary>
+    Unix,
+}
+
+/// <summary>When an ended process is started again.</summary>
+public enum RestartPolicyKind
+{
+    /// <summary>Whenever it ends and nobody asked it to.</summary>
+    Always,
+
+    /// <summary>Only after a failure: exit code 0 stays down.</summary>
+    OnFailure,
+
+    /// <summary>Not by itself.</summary>
+    Never,
+}
+
+/// <summary>What happens when the restart budget is spent.</summary>
+public enum RestartExhausted
+{
+    /// <summary>Try again every 5 minutes.</summary>
+    SlowRetry,
+
+    /// <summary>Wait for a person.</summary>
+    Hold,
+}
+
+/// <summary>How often and how fast an ended process is started again.</summary>
+public sealed record RestartOptions
+{
+    /// <summary>When to restart at all. <value>Default always.</value></summary>
+    public RestartPolicyKind Policy { get; init; } = RestartPolicyKind.Always;
+
+    /// <summary>First delay; it doubles with each failure in a row, ± 25 %. <value>10 ms to 1 h; default 1 s.</value></summary>
+    public TimeSpan InitialBackoff { get; init; } = TimeSpan.FromSeconds(1);
+
+    /// <summary>Longest delay. <value>At least <see cref="InitialBackoff"/>; default 60 s.</value></summary>
+    public TimeSpan MaxBackoff { get; init; } = TimeSpan.FromSeconds(60);
+
+    /// <summary>Restarts allowed in <see cref="Window"/>: 3 means at most 4 starts. <value>0 to 1000; default 5.</value></summary>
+    public int MaxRestarts { get; init; } = 5;
+
+    /// <summary>The sliding window of the budget. <value>1 s to 24 h; default 5 min.</value></summary>
+    public TimeSpan Window { get; init; } = TimeSpan.FromMinutes(5);
+
+    /// <summary>Ready for this long, delay and budget start anew. <value>1 s to 24 h; default 10 min.</value></summary>
+    public TimeSpan StableAfter { get; init; } = TimeSpan.FromMinutes(10);
+
+    /// <summary>What happens when the budget is spent. <value>Default slow-retry, every 5 minutes.</value></summary>
+    public RestartExhausted OnExhausted { get; init; } = RestartExhausted.SlowRetry;
+}
+
+/// <summary>Keep <see cref="Replicas"/> processes of this command alive.</summary>
+public sealed record ReplicaSetOptions
+{
+    /// <summary>The model's name: <c>{model}</c> in arguments, <c>--alias</c> of llama-server.</summary>
+    public required string Model { get; init; }
+
+    /// <summary>What kind of program it is.</summary>
+    public required ReplicaKind Kind { get; init; }
+
+    /// <summary>A path, or a name that is looked up in PATH.</summary>
+    public required string Executable { get; init; }
+
+    /// <summary>Arguments, passed one by one and never through a shell; <c>{host} {port} {slots} {model} {replica}</c> are replaced.</summary>
+    public IReadOnlyList<string> Args { get; init; } = [];
+
+    /// <summary>Environment variables to add, with the same replacements; a null value removes one.</summary>
+    public IReadOnlyDictionary<string, string?> Environment { get; init; } = new Dictionary<string, string?>();
+
+    /// <summary>Working directory; null is the gateway's own.</summary>
+    public string? WorkingDirectory { get; init; }
+
+    /// <summary>Processes to keep. <value>0 to 256.</value></summary>
+    public int Replicas { get; init; } = 1;
+
+    /// <summary>Parallel slots of each process; null leaves it to the arguments or the server. <value>1 to 1024.</value></summary>
+    public int? Slots { get; init; }
+
+    /// <summary>TCP or Unix socket.</summary>
+    public ReplicaTransport Transport { get; init; }
+
+    /// <summary>First port of the range that addresses are taken from.</summary>
+    public int FirstPort { get; init; } = 18100;
+
+    /// <summary>Last port of the range, inclusive.</summary>
+    public int LastPort { get; init; } = 18199;
+
+    /// <summary>All local replicas of the gateway that share this machine's cores: <c>--threads</c> becomes cores divided by this.</summary>
+    public int LocalReplicas { get; init; } = 1;
+
+    /// <summary>Share of the machine's memory for one process's prompt cache (<c>--cache-ram</c>), in MiB; null leaves the server's default.</summary>
+    public int? CacheRamMiB { get; init; }
+
+    /// <summary>Gates the others; decides when the server is up.</summary>
+    public ProbeOptions Startup { get; init; } = new() { Period = TimeSpan.FromMilliseconds(500) };
+
+    /// <summary>Gates traffic; never ends a process. Null: none.</summary>
+    public ProbeOptions? Readiness { get; init; } = new();
+
+    /// <summary>Ends a hung process; never gates traffic. Null: none.</summary>
+    public ProbeOptions? Liveness { get; init; }
+
+    /// <summary>When ended processes are started again.</summary>
+    public RestartOptions Restart { get; init; } = new();
+
+    /// <summary>How long running requests may take to finish before a process is ended. <value>0 s to 24 h.</value></summary>
+    public TimeSpan DrainTimeout { get; init; } = TimeSpan.FromSeconds(60);
+
+    /// <summary>From SIGTERM to SIGKILL. <value>0 s to 10 min.</value></summary>
+    public TimeSpan StopTimeout { get; init; } = TimeSpan.FromSeconds(10);
+}
