@@ -1,0 +1,77 @@
+using System.Collections.Frozen;
+using System.Collections.Immutable;
+using LlmGateway.Gateway.Models;
+
+namespace LlmGateway.Gateway.Backends;
+
+/// <summary>The only writer of backend snapshots. Sources report entries; readers take the last snapshot; the scheduler is told of each change.</summary>
+internal sealed class BackendRegistry(ModelCatalogue catalogue)
+{
+    private readonly Lock _lock = new();
+    private readonly FrozenDictionary<string, Cell> _cells =
+        catalogue.Models.ToFrozenDictionary(model => model.Name, model => new Cell(new BackendSnapshot(model.Name, [])));
+
+    /// <summary>Raised after a model's snapshot changed, in order for one model. Handlers must not block.</summary>
+    public event Action<BackendSnapshot>? Changed;
+
+    /// <summary>The model's last snapshot.</summary>
+    public BackendSnapshot Snapshot(string model) => _cells[model].Snapshot;
+
+    /// <summary>The living backend of that name and generation, or null.</summary>
+    public Backend? Find(string name, int generation) =>
+        _cells.Values.SelectMany(cell => cell.Snapshot.Entries).Select(entry => entry.Backend)
+            .FirstOrDefault(backend => backend?.Name == name && backend.Generation == generation);
+
+    /// <summary>Puts an entry in the place of the one with its name, or adds it.</summary>
+    public void Report(string model, BackendEntry entry)
+    {
+        Backend? replaced = null;
+        lock (_lock)
+        {
+            var cell = _cells[model];
+            var entries = cell.Snapshot.Entries;
+            var index = FindIndex(entries, entry.Name);
+            if (index >= 0)
+            {
+                var old = entries[index];
+                replaced = old.Backend == entry.Backend ? null : old.Backend;
+                if (old == entry)
+                {
+                    return;
+                }
+            }
+
+            cell.Snapshot = new(model, index < 0 ? entries.Add(entry) : entries.SetItem(index, entry));
+
+            // Under the lock: two changes of one model reach the scheduler in the order in which they were published.
+            Changed?.Invoke(cell.Snapshot);
+        }
+
+        // After the snapshot: whoever falls off the old server asks for a new one and must not be sent back.
+        replaced?.MarkGone();
+    }
+
+    private static int FindIndex(ImmutableArray<BackendEntry> entries, string name)
+    {
+        for (var i = 0; i < entries.Length; i++)
+        {
+            if (entries[i].Name == name)
+            {
+                return i;
+            }
+        }
+
+        return -1;
+    }
+
+    private sealed class Cell(BackendSnapshot snapshot)
+    {
+        private volatile BackendSnapshot _snapshot = snapshot;
+
+        public BackendSnapshot Snapshot
+        {
+            get => _snapshot;
+            set => _snapshot = value;
+        }
+    }
+}

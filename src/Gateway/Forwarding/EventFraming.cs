@@ -1,0 +1,60 @@
+namespace LlmGateway.Gateway.Forwarding;
+
+/// <summary>Where one server-sent event ends and the next begins. Pure.</summary>
+internal static class EventFraming
+{
+    /// <summary>Length of the whole events at the beginning of <paramref name="bytes"/>: everything up to the last blank line.</summary>
+    public static int WholeEvents(ReadOnlySpan<byte> bytes)
+    {
+        var end = 0;
+        while (NextEvent(bytes[end..]) is var length and > 0)
+        {
+            end += length;
+        }
+
+        return end;
+    }
+
+    /// <summary>Length of the first event with its blank line; 0 when it is not all there.</summary>
+    /// <remarks>A line ends with LF, CRLF or CR, in any mix.</remarks>
+    public static int NextEvent(ReadOnlySpan<byte> bytes)
+    {
+        var position = 0;
+        while (bytes[position..].IndexOfAny((byte)'\n', (byte)'\r') is var found and >= 0)
+        {
+            position += found;
+            var first = LineEnd(bytes[position..]);
+            var second = LineEnd(bytes[(position + first)..]);
+            if (second > 0)
+            {
+                return position + first + second;
+            }
+
+            position += first;
+        }
+
+        return 0;
+    }
+
+    /// <summary>True for an event that only keeps the connection alive: every line is a comment.</summary>
+    public static bool IsComment(ReadOnlySpan<byte> oneEvent)
+    {
+        foreach (var range in oneEvent.SplitAny((byte)'\n', (byte)'\r'))
+        {
+            var line = oneEvent[range];
+            if (!line.IsEmpty && line[0] != (byte)':')
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+
+    private static int LineEnd(ReadOnlySpan<byte> bytes) => bytes switch
+    {
+        [(byte)'\r', (byte)'\n', ..] => 2,
+        [(byte)'\r' or (byte)'\n', ..] => 1,
+        _ => 0,
+    };
+}

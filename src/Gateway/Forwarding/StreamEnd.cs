@@ -1,0 +1,75 @@
+using System.Buffers;
+using System.Text.Json;
+using LlmGateway.Gateway.Requests;
+
+namespace LlmGateway.Gateway.Forwarding;
+
+/// <summary>How the stream of each API ends, rightly and brokenly. Pure.</summary>
+internal static class StreamEnd
+{
+    /// <summary>True for the event after which nothing more is to come: the API's own last one, or the backend's own error.</summary>
+    public static bool IsLast(ApiDialect dialect, ReadOnlySpan<byte> oneEvent) => dialect switch
+    {
+        ApiDialect.OpenAi => IsData(oneEvent, "[DONE]"u8),
+        ApiDialect.Responses => IsNamed(oneEvent, "response.completed"u8) || IsNamed(oneEvent, "response.incomplete"u8) || IsNamed(oneEvent, "response.failed"u8),
+        ApiDialect.Messages => IsNamed(oneEvent, "message_stop"u8),
+        _ => oneEvent.IndexOf("\"stop\":true"u8) >= 0,
+    };
+
+    /// <summary>True for an error that the backend reports in the stream itself; it ends the stream.</summary>
+    public static bool IsError(ReadOnlySpan<byte> oneEvent) => IsNamed(oneEvent, "error"u8) || IsData(oneEvent, "{\"error\":"u8);
+
+    /// <summary>The event that tells the client that its answer is broken.</summary>
+    public static byte[] ErrorEvent(ApiDialect dialect, ApiError error, string requestId)
+    {
+        var buffer = new ArrayBufferWriter<byte>();
+        if (dialect is ApiDialect.Responses or ApiDialect.Messages)
+        {
+            buffer.Write("event: error\n"u8);
+        }
+
+        buffer.Write("data: "u8);
+        buffer.Write(dialect == ApiDialect.Responses ? ResponsesError(error) : error.ToJson(dialect, requestId));
+        buffer.Write("\n\n"u8);
+        return buffer.WrittenSpan.ToArray();
+    }
+
+    // The responses API has its error's fields at the top of the event.
+    private static byte[] ResponsesError(ApiError error)
+    {
+        var buffer = new ArrayBufferWriter<byte>();
+        using (var json = new Utf8JsonWriter(buffer))
+        {
+            json.WriteStartObject();
+            json.WriteString("type", "error");
+            json.WriteString("code", error.Code);
+            json.WriteString("message", error.Message);
+            json.WriteNull("param");
+            json.WriteEndObject();
+        }
+
+        return buffer.WrittenSpan.ToArray();
+    }
+
+    private static bool IsNamed(ReadOnlySpan<byte> oneEvent, ReadOnlySpan<byte> name) => HasLine(oneEvent, "event:"u8, name, wholeLine: true);
+
+    private static bool IsData(ReadOnlySpan<byte> oneEvent, ReadOnlySpan<byte> start) => HasLine(oneEvent, "data:"u8, start, wholeLine: false);
+
+    private static bool HasLine(ReadOnlySpan<byte> oneEvent, ReadOnlySpan<byte> field, ReadOnlySpan<byte> value, bool wholeLine)
+    {
+        foreach (var range in oneEvent.SplitAny((byte)'\n', (byte)'\r'))
+        {
+            var line = oneEvent[range];
+            if (line.StartsWith(field))
+            {
+                var text = line[field.Length..].TrimStart((byte)' ');
+                if (wholeLine ? text.SequenceEqual(value) : text.StartsWith(value))
+                {
+                    return true;
+                }
+            }
+        }
+
+        return false;
+    }
+}

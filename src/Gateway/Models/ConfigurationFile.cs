@@ -1,0 +1,85 @@
+using System.Collections.Immutable;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+
+namespace LlmGateway.Gateway.Models;
+
+/// <summary>A configuration that was read, and everything that is wrong with it.</summary>
+/// <param name="Path">The file, or null when there is none.</param>
+/// <param name="Options">The options; complete only without errors.</param>
+/// <param name="Errors">Every error found.</param>
+/// <param name="Warnings">What is accepted but deserves a look.</param>
+internal sealed record LoadedConfiguration(
+    string? Path, GatewayOptions Options, ImmutableArray<ConfigurationError> Errors, ImmutableArray<string> Warnings);
+
+/// <summary>Finds and reads the configuration file.</summary>
+internal static class ConfigurationFile
+{
+    /// <summary>Where the file is looked for, in this order: the option, the environment, <c>./config/gateway.json</c>, beside the binary.</summary>
+    public static string? Find(string? option, string? environment, string workingDirectory, string binaryDirectory)
+    {
+        if (option is not null || environment is { Length: > 0 })
+        {
+            return System.IO.Path.GetFullPath(option ?? environment!, workingDirectory);
+        }
+
+        string[] candidates = [System.IO.Path.Combine(workingDirectory, "config", "gateway.json"), System.IO.Path.Combine(binaryDirectory, "config", "gateway.json")];
+        return candidates.FirstOrDefault(File.Exists);
+    }
+
+    /// <summary>Reads a file and applies overrides to it.</summary>
+    public static LoadedConfiguration Load(string path, IEnumerable<(string[] Path, string Value)> overrides)
+    {
+        try
+        {
+            return Parse(path, File.ReadAllText(path), overrides);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return Failed(path, $"{path}: cannot be read ({e.Message})");
+        }
+    }
+
+    /// <summary>Reads a document that is already in memory.</summary>
+    public static LoadedConfiguration Parse(string? path, string text, IEnumerable<(string[] Path, string Value)> overrides)
+    {
+        JsonNode? document;
+        try
+        {
+            document = JsonNode.Parse(text, documentOptions: new JsonDocumentOptions
+            {
+                CommentHandling = JsonCommentHandling.Skip,
+                AllowTrailingCommas = true,
+                AllowDuplicateProperties = false,
+            });
+        }
+        catch (JsonException e)
+        {
+            var place = e.LineNumber is { } line ? $" line {line + 1}, column {e.BytePositionInLine + 1}" : "";
+            return Failed(path, $"{path}{place}: not valid JSON ({e.Message.Split(" Path:")[0].Split(" LineNumber:")[0]})");
+        }
+
+        if (document is not JsonObject root)
+        {
+            return Failed(path, $"{path}: expected an object {{ … }} at the top");
+        }
+
+        foreach (var (keys, value) in overrides)
+        {
+            ConfigurationOverrides.Apply(root, keys, value);
+        }
+
+        var (options, errors) = OptionsReader.Read<GatewayOptions>(root);
+        return Validated(path, options, errors);
+    }
+
+    /// <summary>Checks options that did not come from a file.</summary>
+    public static LoadedConfiguration Validated(string? path, GatewayOptions options, ImmutableArray<ConfigurationError> errors)
+    {
+        // Relations between values that could not be read would only repeat the same complaint.
+        var relations = errors.IsEmpty ? GatewayOptionsValidator.Validate(options) : [];
+        return new(path, options, [.. errors, .. relations], GatewayOptionsValidator.Warnings(options));
+    }
+
+    private static LoadedConfiguration Failed(string? path, string message) => new(path, new GatewayOptions(), [new("", null, message)], []);
+}

@@ -1,0 +1,80 @@
+using System.Collections;
+using System.Text.Json.Nodes;
+
+namespace LlmGateway.Gateway.Models;
+
+/// <summary>Scalars from the environment (<c>LLMGATEWAY__Section__Key</c>) and the command line (<c>--Section:Key=value</c>), by path.</summary>
+internal static class ConfigurationOverrides
+{
+    private const string EnvironmentPrefix = "LLMGATEWAY__";
+
+    /// <summary>The path of each override and its value, environment first, so that the command line wins.</summary>
+    public static IEnumerable<(string[] Path, string Value)> Collect(IDictionary environment, IEnumerable<string> arguments)
+    {
+        foreach (DictionaryEntry variable in environment)
+        {
+            if (variable.Key is string name && name.StartsWith(EnvironmentPrefix, StringComparison.OrdinalIgnoreCase))
+            {
+                yield return (name[EnvironmentPrefix.Length..].Split("__"), (string?)variable.Value ?? "");
+            }
+        }
+
+        foreach (var argument in arguments)
+        {
+            if (TryParseArgument(argument, out var path, out var value))
+            {
+                yield return (path, value);
+            }
+        }
+    }
+
+    /// <summary>True for <c>--Section:Key=value</c>.</summary>
+    public static bool TryParseArgument(string argument, out string[] path, out string value)
+    {
+        var equals = argument.IndexOf('=', StringComparison.Ordinal);
+        var isOverride = argument.StartsWith("--", StringComparison.Ordinal) && equals > 2 && argument.IndexOf(':', StringComparison.Ordinal) is > 0 and var colon && colon < equals;
+        (path, value) = isOverride ? (argument[2..equals].Split(':'), argument[(equals + 1)..]) : ([], "");
+        return isOverride;
+    }
+
+    /// <summary>Sets one value in the document, making the sections on the way.</summary>
+    /// <remarks>A model's name may hold the separator itself: at each section the longest run of segments that is an existing key wins.</remarks>
+    public static void Apply(JsonObject document, ReadOnlySpan<string> path, string value)
+    {
+        var section = document;
+        while (true)
+        {
+            var (key, used) = Key(section, path);
+            if (used == path.Length)
+            {
+                section[key] = JsonValue.Create(value);
+                return;
+            }
+
+            if (section[key] is not JsonObject next)
+            {
+                section[key] = next = [];
+            }
+
+            section = next;
+            path = path[used..];
+        }
+    }
+
+    private static (string Key, int Used) Key(JsonObject section, ReadOnlySpan<string> path)
+    {
+        for (var used = path.Length; used >= 1; used--)
+        {
+            var joined = string.Join(':', path[..used]);
+            foreach (var (known, _) in section)
+            {
+                if (string.Equals(known, joined, StringComparison.OrdinalIgnoreCase))
+                {
+                    return (known, used);
+                }
+            }
+        }
+
+        return (path[0], 1);
+    }
+}

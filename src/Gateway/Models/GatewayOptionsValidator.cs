@@ -1,0 +1,224 @@
+using System.Collections.Immutable;
+using System.Net;
+using System.Text.RegularExpressions;
+using LlmGateway.Probes;
+
+namespace LlmGateway.Gateway.Models;
+
+/// <summary>Relations between options that no single option's bounds can say. All errors, never only the first.</summary>
+internal static partial class GatewayOptionsValidator
+{
+    public static ImmutableArray<ConfigurationError> Validate(GatewayOptions options) =>
+        [.. Listeners(options), .. Keys(options), .. options.Models.SelectMany(model => Model(model.Key, model.Value)), .. Names(options)];
+
+    /// <summary>Options that are read but not in effect yet: silence about them would be a lie.</summary>
+    public static ImmutableArray<string> Warnings(GatewayOptions options)
+    {
+        var defaults = new ModelOptions();
+        return
+        [
+            .. options.Models.SelectMany(pair => ModelWarnings(pair.Key, pair.Value, defaults)),
+            .. options.Keys.Where(key => key.MaxConcurrent is not null || key.RequestsPerMinute is not null || key.TokensPerMinute is not null)
+                .Select(key => $"Keys:{key.Name}: limits are not enforced yet"),
+        ];
+    }
+
+    private static IEnumerable<string> ModelWarnings(string name, ModelOptions model, ModelOptions defaults)
+    {
+        (bool Set, string Key)[] later =
+        [
+            (model.Load != defaults.Load, nameof(model.Load)),
+            (model.IdleTimeout is not null, nameof(model.IdleTimeout)),
+            (model.Group is not null, nameof(model.Group)),
+            (model.Breaker != defaults.Breaker, nameof(model.Breaker)),
+            (model.SlowStart != defaults.SlowStart, nameof(model.SlowStart)),
+            (model.SetParams.Count > 0, nameof(model.SetParams)),
+            (model.StripParams.Count > 0, nameof(model.StripParams)),
+            (model.Probes.Liveness is not null, "Probes:Liveness"),
+        ];
+        return later.Where(option => option.Set).Select(option => $"Models:{name}:{option.Key} is read but not in effect yet");
+    }
+
+    private static IEnumerable<ConfigurationError> Listeners(GatewayOptions options)
+    {
+        foreach (var (section, urls) in new[] { ("Gateway:Listen", options.Gateway.Listen), ("Management:Listen", options.Management.Listen) })
+        {
+            if (urls.Count == 0)
+            {
+                yield return new(section, "[]", "name at least one URL such as http://127.0.0.1:8080");
+            }
+
+            foreach (var url in urls)
+            {
+                if (!ListenUrl.TryParse(url, out var parsed))
+                {
+                    yield return new(section, $"\"{url}\"", "expected a URL such as http://127.0.0.1:8080 or https://[::]:8443");
+                }
+                else if (parsed.IsTls && (options.Gateway.Tls?.Certificate is null || options.Gateway.Tls.Key is null))
+                {
+                    yield return new("Gateway:Tls", null, $"{url} needs Certificate and Key, two PEM files");
+                }
+                else if (section == "Gateway:Listen" && !parsed.IsLoopback && options.Keys.Count == 0 && !options.Gateway.Insecure)
+                {
+                    yield return new(section, $"\"{url}\"", "other machines reach this address and no API key is configured: add one (llm-gateway key NAME), listen on 127.0.0.1, or set Gateway:Insecure to true");
+                }
+            }
+        }
+
+        foreach (var file in new[] { options.Gateway.Tls?.Certificate, options.Gateway.Tls?.Key }.Where(file => file is not null && !File.Exists(file)))
+        {
+            yield return new("Gateway:Tls", $"\"{file}\"", "no such file");
+        }
+    }
+
+    private static IEnumerable<ConfigurationError> Keys(GatewayOptions options)
+    {
+        var known = options.Models.SelectMany(model => model.Value.Aliases.Prepend(model.Key)).ToHashSet(StringComparer.Ordinal);
+        for (var i = 0; i < options.Keys.Count; i++)
+        {
+            var key = options.Keys[i];
+            var path = $"Keys:{i}";
+            if (!PlainName().IsMatch(key.Name))
+            {
+                yield return new($"{path}:Name", $"\"{key.Name}\"", "expected 1 to 64 letters, digits, or . _ -");
+            }
+
+            if (!Sha256().IsMatch(key.Hash))
+            {
+                yield return new($"{path}:Hash", null, "expected sha256: and 64 hex digits; llm-gateway key NAME makes one");
+            }
+
+            if (options.Keys.Take(i).Any(other => other.Name == key.Name || string.Equals(other.Hash, key.Hash, StringComparison.OrdinalIgnoreCase)))
+            {
+                yield return new(path, $"\"{key.Name}\"", "name or hash is used twice");
+            }
+
+            foreach (var model in key.Models.Where(model => model != "*" && !known.Contains(model)))
+            {
+                yield return new($"{path}:Models", $"\"{model}\"", "no such model or alias");
+            }
+        }
+    }
+
+    private static IEnumerable<ConfigurationError> Names(GatewayOptions options)
+    {
+        var owners = new Dictionary<string, string>(StringComparer.Ordinal);
+        foreach (var (name, model) in options.Models)
+        {
+            foreach (var (text, path) in model.Aliases.Select(alias => (alias, $"Models:{name}:Aliases")).Prepend((name, $"Models:{name}")))
+            {
+                if (!ModelName().IsMatch(text))
+                {
+                    yield return new(path, $"\"{text}\"", "a name has 1 to 128 letters, digits, or . _ - : / @");
+                }
+
+                if (!owners.TryAdd(text, name))
+                {
+                    yield return new(path, $"\"{text}\"", $"the name is taken by model {owners[text]}");
+                }
+            }
+        }
+    }
+
+    private static IEnumerable<ConfigurationError> Model(string name, ModelOptions model)
+    {
+        var path = $"Models:{name}";
+        if (model.Kind == ModelKind.Command && string.IsNullOrWhiteSpace(model.Executable))
+        {
+            yield return new($"{path}:Executable", null, "kind command needs a program to run");
+        }
+
+        if (model.Kind == ModelKind.Remote && model.Remotes.Count == 0)
+        {
+            yield return new($"{path}:Remotes", null, "kind remote needs at least one { \"Url\": … }");
+        }
+        else if (model.Kind != ModelKind.Remote && model.Remotes.Count > 0)
+        {
+            yield return new($"{path}:Remotes", null, "only kind remote has remotes; set Kind to remote");
+        }
+
+        for (var i = 0; i < model.Remotes.Count; i++)
+        {
+            if (!Uri.TryCreate(model.Remotes[i].Url, UriKind.Absolute, out var url) || url.Scheme is not ("http" or "https") || url.UserInfo.Length > 0)
+            {
+                yield return new($"{path}:Remotes:{i}:Url", $"\"{model.Remotes[i].Url}\"", "expected an absolute http or https URL without user and password");
+            }
+            else if (model.Remotes[i].KeyFile is { } file && !File.Exists(file))
+            {
+                yield return new($"{path}:Remotes:{i}:KeyFile", $"\"{file}\"", "no such file");
+            }
+        }
+
+        if (model.Kind != ModelKind.Remote && model.Transport == ProcessManager.Replicas.ReplicaTransport.Tcp && model.Ports.Count < model.Replicas)
+        {
+            yield return new($"{path}:Ports", $"\"{model.Ports}\"", $"{model.Replicas} replicas need at least as many ports");
+        }
+
+        if (model.Restart.MaxBackoff < model.Restart.InitialBackoff)
+        {
+            yield return new($"{path}:Restart:MaxBackoff", Duration.Format(model.Restart.MaxBackoff), "must not be shorter than InitialBackoff");
+        }
+
+        foreach (var error in Probe($"{path}:Probes:Startup", model.Probes.Startup, false)
+            .Concat(Probe($"{path}:Probes:Readiness", model.Probes.Readiness, false))
+            .Concat(Probe($"{path}:Probes:Liveness", model.Probes.Liveness, true)))
+        {
+            yield return error;
+        }
+    }
+
+    private static IEnumerable<ConfigurationError> Probe(string path, ProbeSection? probe, bool isLiveness)
+    {
+        if (probe is null)
+        {
+            yield break;
+        }
+
+        if (probe.Kind == ProbeKind.Progress && !isLiveness)
+        {
+            yield return new($"{path}:Kind", "\"progress\"", "only the liveness probe can be of kind progress");
+        }
+
+        if (probe.Kind == ProbeKind.Exec && probe.Command is not { Count: > 0 })
+        {
+            yield return new($"{path}:Command", null, "kind exec needs a command: [\"program\", \"argument\", …]");
+        }
+
+        if (probe.Path is { } httpPath && !httpPath.StartsWith('/'))
+        {
+            yield return new($"{path}:Path", $"\"{httpPath}\"", "must begin with /");
+        }
+
+        if (probe.Scheme is not (null or "http" or "https"))
+        {
+            yield return new($"{path}:Scheme", $"\"{probe.Scheme}\"", "expected http or https");
+        }
+    }
+
+    [GeneratedRegex("^[A-Za-z0-9._:/@-]{1,128}$")]
+    private static partial Regex ModelName();
+
+    [GeneratedRegex("^[A-Za-z0-9._-]{1,64}$")]
+    private static partial Regex PlainName();
+
+    [GeneratedRegex("^sha256:[0-9a-fA-F]{64}$")]
+    private static partial Regex Sha256();
+}
+
+/// <summary>A listener's URL: scheme, address and port; no path.</summary>
+internal sealed record ListenUrl(bool IsTls, string Host, int Port)
+{
+    public IPAddress? Address => IPAddress.TryParse(Host, out var address) ? address : null;
+
+    public bool IsLoopback => Host.Equals("localhost", StringComparison.OrdinalIgnoreCase) || (Address is { } address && IPAddress.IsLoopback(address));
+
+    public static bool TryParse(string text, [System.Diagnostics.CodeAnalysis.NotNullWhen(true)] out ListenUrl? url)
+    {
+        // The usual "any address" spellings of web servers.
+        var standard = text.Replace("://*", "://[::]", StringComparison.Ordinal).Replace("://+", "://[::]", StringComparison.Ordinal);
+        url = Uri.TryCreate(standard, UriKind.Absolute, out var uri) && uri.Scheme is "http" or "https" && uri.PathAndQuery == "/" && uri.UserInfo.Length == 0
+            ? new ListenUrl(uri.Scheme == "https", uri.IdnHost.Trim('[', ']'), uri.Port)
+            : null;
+        return url is not null && (url.Address is not null || url.IsLoopback);
+    }
+}

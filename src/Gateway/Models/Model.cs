@@ -1,0 +1,103 @@
+using LlmGateway.Probes;
+using LlmGateway.ProcessManager.Replicas;
+
+namespace LlmGateway.Gateway.Models;
+
+/// <summary>How requests for one model wait, with every default filled in.</summary>
+/// <param name="MaxDepth">Most requests that may wait.</param>
+/// <param name="MaxBytes">Most bytes of bodies held.</param>
+/// <param name="Timeout">Longest wait while a backend is ready.</param>
+/// <param name="HoldWhileLoading">Longest wait while none is ready but one is coming.</param>
+internal sealed record QueueLimits(int MaxDepth, long MaxBytes, TimeSpan Timeout, TimeSpan HoldWhileLoading);
+
+/// <summary>One model as it is built from its options: immutable.</summary>
+internal sealed class Model
+{
+    public Model(string name, ModelOptions options, QueueOptions rootQueue)
+    {
+        Name = name;
+        Options = options;
+        ConfiguredSlots = options.Kind == ModelKind.Remote ? options.Remotes.Sum(remote => remote.Slots) : options.Replicas * options.Slots;
+        Queue = new QueueLimits(
+            options.Queue.MaxDepth ?? rootQueue.MaxDepth ?? 32 * ConfiguredSlots,
+            (options.Queue.MaxBytes ?? rootQueue.MaxBytes ?? ByteSize.FromMiB(256)).Bytes,
+            options.Queue.Timeout ?? rootQueue.Timeout ?? TimeSpan.FromSeconds(60),
+            options.Queue.HoldWhileLoading ?? rootQueue.HoldWhileLoading ?? TimeSpan.FromSeconds(120));
+    }
+
+    public string Name { get; }
+
+    public ModelOptions Options { get; }
+
+    public QueueLimits Queue { get; }
+
+    /// <summary>Slots of all its backends together, by configuration.</summary>
+    public int ConfiguredSlots { get; }
+
+    /// <summary>Slots of its largest backend: the most that one request can take.</summary>
+    public int LargestBackend => Options.Kind == ModelKind.Remote ? Options.Remotes.Max(remote => remote.Slots) : Options.Slots;
+
+    public bool IsLocal => Options.Kind != ModelKind.Remote;
+
+    /// <summary>What the process manager keeps alive for it.</summary>
+    /// <param name="localReplicas">All local replicas of the gateway: they share the cores.</param>
+    /// <param name="simulator">Path of the built-in simulator.</param>
+    public ReplicaSetOptions ToReplicaSet(int localReplicas, string simulator)
+    {
+        var kind = Options.Kind switch
+        {
+            ModelKind.LlamaServer => ReplicaKind.LlamaServer,
+            ModelKind.Simulator => ReplicaKind.Simulator,
+            ModelKind.Command => ReplicaKind.Command,
+            _ => throw new InvalidOperationException($"{Name} is remote"),
+        };
+        var probeKind = kind == ReplicaKind.Command ? ProbeKind.Tcp : ProbeKind.Http;
+        return new ReplicaSetOptions
+        {
+            Model = Name,
+            Kind = kind,
+            Executable = kind == ReplicaKind.Simulator ? simulator : Options.Executable ?? "llama-server",
+            Args = Options.Args,
+            Environment = Options.Environment,
+            WorkingDirectory = Options.WorkingDirectory,
+            Replicas = Options.Replicas,
+            Slots = Options.Slots,
+            Transport = Options.Transport,
+            FirstPort = Options.Ports.First,
+            LastPort = Options.Ports.Last,
+            LocalReplicas = Math.Max(1, localReplicas),
+            Startup = Probe(Options.Probes.Startup, new() { Kind = probeKind, Period = TimeSpan.FromMilliseconds(500) }),
+            Readiness = Readiness(probeKind),
+            Restart = new RestartOptions
+            {
+                Policy = Options.Restart.Policy,
+                InitialBackoff = Options.Restart.InitialBackoff,
+                MaxBackoff = Options.Restart.MaxBackoff,
+                MaxRestarts = Options.Restart.MaxRestarts,
+                Window = Options.Restart.Window,
+                StableAfter = Options.Restart.StableAfter,
+                OnExhausted = Options.Restart.OnExhausted,
+            },
+            StopTimeout = Options.StopTimeout,
+        };
+    }
+
+    /// <summary>The readiness probe, with the defaults for a backend that is asked by <paramref name="kind"/>.</summary>
+    public ProbeOptions Readiness(ProbeKind kind) => Probe(Options.Probes.Readiness, new() { Kind = kind });
+
+    private static ProbeOptions Probe(ProbeSection? section, ProbeOptions defaults) => section is null ? defaults : new ProbeOptions
+    {
+        Kind = section.Kind ?? defaults.Kind,
+        Path = section.Path ?? defaults.Path,
+        Port = section.Port ?? defaults.Port,
+        Scheme = section.Scheme ?? defaults.Scheme,
+        Headers = section.Headers ?? defaults.Headers,
+        Command = section.Command ?? defaults.Command,
+        InitialDelay = section.InitialDelay ?? defaults.InitialDelay,
+        Period = section.Period ?? defaults.Period,
+        Timeout = section.Timeout ?? defaults.Timeout,
+        SuccessThreshold = section.SuccessThreshold ?? defaults.SuccessThreshold,
+        FailureThreshold = section.FailureThreshold ?? defaults.FailureThreshold,
+        StallTimeout = section.StallTimeout ?? defaults.StallTimeout,
+    };
+}

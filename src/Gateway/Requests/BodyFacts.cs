@@ -1,0 +1,29 @@
+namespace LlmGateway.Gateway.Requests;
+
+/// <summary>What the gateway needs to know of a request body, found in one pass over its bytes.</summary>
+internal sealed record BodyFacts
+{
+    /// <summary>The model that the body names, or null.</summary>
+    public string? Model { get; init; }
+
+    /// <summary>True when the answer is to be a stream.</summary>
+    public bool Stream { get; init; }
+
+    /// <summary>Choices asked for.</summary>
+    public int Choices { get; init; } = 1;
+
+    /// <summary>Prompts, inputs or documents in the body's list; 1 when it is no list.</summary>
+    public int Items { get; init; } = 1;
+
+    /// <summary>Most tokens that the client wants, or null.</summary>
+    public int? MaxTokens { get; init; }
+
+    /// <summary>Slots that the request can use at once.</summary>
+    public int FanOut(FanOut fanOut) => fanOut switch
+    {
+        Requests.FanOut.Choices => Choices,
+        Requests.FanOut.Prompts => (int)Math.Min((long)Choices * Items, int.MaxValue),
+        Requests.FanOut.Inputs or Requests.FanOut.Documents => Items,
+        _ => 1,
+    };
+}

@@ -1,0 +1,161 @@
+using System.Collections.Frozen;
+using System.Text.Json;
+
+namespace LlmGateway.Gateway.Requests;
+
+/// <summary>Finds what matters in a JSON body in one forward pass, without building a document. Pure.</summary>
+/// <remarks>
+/// The backend gets the client's bytes, so both must read them alike. A field that decides here and stands twice could mean one thing to the gateway
+/// and another to the backend: such a body is refused. Trailing data is refused too.
+/// </remarks>
+internal static class BodyPeek
+{
+    /// <summary>Deepest nesting that is read.</summary>
+    public const int MaxDepth = 64;
+
+    private const int LongestName = 192;
+
+    private const int AnyTokenCount = 10_000_000;
+
+    /// <summary>Numbers that have done harm: the least and the greatest value that a backend may see.</summary>
+    private static readonly FrozenDictionary<string, (long Minimum, long Maximum)> Bounds = new Dictionary<string, (long, long)>
+    {
+        ["n"] = (1, 1024),
+        ["best_of"] = (1, 1024),
+        ["max_tokens"] = (-1, AnyTokenCount),
+        ["max_completion_tokens"] = (-1, AnyTokenCount),
+        ["max_output_tokens"] = (-1, AnyTokenCount),
+        ["n_predict"] = (-1, AnyTokenCount),
+        ["n_keep"] = (-1, AnyTokenCount),
+        ["n_discard"] = (0, AnyTokenCount),
+        ["n_probs"] = (0, 1000),
+        ["top_logprobs"] = (0, 1000),
+        ["min_keep"] = (0, AnyTokenCount),
+        ["id_slot"] = (-1, 1023),
+        ["n_indent"] = (0, AnyTokenCount),
+        ["n_cmpl"] = (1, 1024),
+        ["t_max_predict_ms"] = (-1, 86_400_000),
+        ["t_max_prompt_ms"] = (-1, 86_400_000),
+    }.ToFrozenDictionary();
+
+    private static readonly FrozenDictionary<string, (long Minimum, long Maximum)>.AlternateLookup<ReadOnlySpan<char>> BoundsByName =
+        Bounds.GetAlternateLookup<ReadOnlySpan<char>>();
+
+    /// <summary>Reads the body's top level.</summary>
+    /// <returns>The facts, or the error that the client gets.</returns>
+    public static (BodyFacts? Facts, ApiError? Error) Read(ReadOnlySpan<byte> body)
+    {
+        var reader = new Utf8JsonReader(body, new JsonReaderOptions { MaxDepth = MaxDepth });
+        try
+        {
+            return Read(ref reader);
+        }
+        catch (JsonException e)
+        {
+            return (null, ApiErrors.InvalidJson($"line {e.LineNumber + 1}, byte {e.BytePositionInLine + 1}"));
+        }
+        catch (InvalidOperationException)
+        {
+            return (null, ApiErrors.InvalidJson("a text holds bytes that are not UTF-8"));
+        }
+    }
+
+    private static (BodyFacts? Facts, ApiError? Error) Read(ref Utf8JsonReader reader)
+    {
+        if (!reader.Read() || reader.TokenType != JsonTokenType.StartObject)
+        {
+            return (null, ApiErrors.InvalidJson("expected an object at the top"));
+        }
+
+        var facts = new BodyFacts();
+        var seen = new HashSet<string>(StringComparer.Ordinal);
+        Span<char> buffer = stackalloc char[LongestName];
+        while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
+        {
+            // Every name that matters fits even when each of its letters is written as a \uXXXX escape.
+            var isKnown = reader.ValueSpan.Length <= LongestName;
+            var name = isKnown ? buffer[..reader.CopyString(buffer)] : [];
+            reader.Read();
+            if (Matters(name) && !seen.Add(name.ToString()))
+            {
+                return (null, ApiErrors.InvalidJson($"the key \"{name}\" stands twice"));
+            }
+
+            switch (name)
+            {
+                case "model":
+                    if (reader.TokenType is not (JsonTokenType.String or JsonTokenType.Null))
+                    {
+                        return (null, ApiErrors.InvalidParameter("model", "must be a text"));
+                    }
+
+                    facts = facts with { Model = reader.GetString() };
+                    break;
+                case "stream":
+                    if (reader.TokenType is not (JsonTokenType.True or JsonTokenType.False or JsonTokenType.Null))
+                    {
+                        return (null, ApiErrors.InvalidParameter("stream", "must be true or false"));
+                    }
+
+                    facts = facts with { Stream = reader.TokenType == JsonTokenType.True };
+                    break;
+                case "prompt" or "input" or "content" or "documents" when reader.TokenType == JsonTokenType.StartArray:
+                    facts = facts with { Items = CountItems(ref reader, name is "documents") };
+                    break;
+                default:
+                    if (BoundsByName.TryGetValue(name, out var bounds) && Number(ref reader, name, bounds, ref facts) is { } error)
+                    {
+                        return (null, error);
+                    }
+
+                    reader.Skip();
+                    break;
+            }
+        }
+
+        // The end of the object; anything after it but white space throws.
+        reader.Read();
+        return (facts, null);
+    }
+
+    private static bool Matters(ReadOnlySpan<char> name) =>
+        name is "model" or "stream" or "prompt" or "input" or "content" or "documents" || BoundsByName.ContainsKey(name);
+
+    private static ApiError? Number(ref Utf8JsonReader reader, scoped ReadOnlySpan<char> name, (long Minimum, long Maximum) bounds, ref BodyFacts facts)
+    {
+        if (reader.TokenType == JsonTokenType.Null)
+        {
+            return null;
+        }
+
+        if (reader.TokenType != JsonTokenType.Number || !reader.TryGetInt64(out var number) || number < bounds.Minimum || number > bounds.Maximum)
+        {
+            return ApiErrors.InvalidParameter(name.ToString(), $"must be a whole number from {bounds.Minimum} to {bounds.Maximum}");
+        }
+
+        facts = name switch
+        {
+            "n" or "n_cmpl" => facts with { Choices = (int)number },
+            "max_tokens" or "max_completion_tokens" or "max_output_tokens" or "n_predict" => facts with { MaxTokens = (int)number },
+            _ => facts,
+        };
+        return null;
+    }
+
+    /// <summary>Elements of a list; a list that begins with a number is one prompt of tokens, not many prompts.</summary>
+    private static int CountItems(ref Utf8JsonReader reader, bool always)
+    {
+        var count = 0;
+        var isTokens = false;
+        var isMessages = false;
+        while (reader.Read() && reader.TokenType != JsonTokenType.EndArray)
+        {
+            isTokens |= count == 0 && reader.TokenType == JsonTokenType.Number;
+            isMessages |= count == 0 && reader.TokenType == JsonTokenType.StartObject;
+            count++;
+            reader.Skip();
+        }
+
+        return always ? Math.Max(1, count) : isTokens || isMessages ? 1 : Math.Max(1, count);
+    }
+}

@@ -1,0 +1,32 @@
+using LlmGateway.Gateway.Models;
+
+namespace LlmGateway.Gateway.Requests;
+
+/// <summary>One accepted request: what was asked, of which model, by whom, by when.</summary>
+internal sealed class InferenceRequest : IDisposable
+{
+    /// <summary>Shown to the client and in the log.</summary>
+    public required string Id { get; init; }
+
+    public required InferenceEndpoint Endpoint { get; init; }
+
+    public required Model Model { get; init; }
+
+    public required RequestBody Body { get; init; }
+
+    /// <summary>True when the answer is a stream of events.</summary>
+    public required bool Stream { get; init; }
+
+    /// <summary>Slots of one backend that it can use at once.</summary>
+    public required int Slots { get; init; }
+
+    public required Priority Priority { get; init; }
+
+    /// <summary>Longest time from arrival to the first token that the client grants, or null.</summary>
+    public TimeSpan? FirstTokenWithin { get; init; }
+
+    /// <summary>Timestamp (of the gateway's TimeProvider) of its arrival.</summary>
+    public required long ArrivedAt { get; init; }
+
+    public void Dispose() => Body.Dispose();
+}

@@ -1,0 +1,116 @@
+using System.Buffers;
+
+namespace LlmGateway.Gateway.Requests;
+
+/// <summary>A request body held in pooled memory, so that it can be sent again. Its bytes count against a budget until it is disposed.</summary>
+internal sealed class RequestBody : IDisposable
+{
+    private readonly BodyBudget _budget;
+    private readonly int _reserved;
+    private byte[]? _buffer;
+
+    private RequestBody(byte[] buffer, int length, BodyBudget budget, int reserved)
+    {
+        (_buffer, Length, _budget, _reserved) = (buffer, length, budget, reserved);
+    }
+
+    public int Length { get; }
+
+    /// <summary>The bytes; not after disposal.</summary>
+    public ReadOnlyMemory<byte> Bytes => _buffer is { } buffer ? buffer.AsMemory(0, Length) : throw new ObjectDisposedException(nameof(RequestBody));
+
+    /// <summary>A new stream over the bytes, from the beginning.</summary>
+    public Stream OpenRead() => new MemoryStream(_buffer ?? throw new ObjectDisposedException(nameof(RequestBody)), 0, Length, writable: false);
+
+    /// <summary>Reads a body whole.</summary>
+    /// <returns>The body, or null when the budget for bodies is spent.</returns>
+    public static async ValueTask<RequestBody?> ReadAsync(Stream source, long? contentLength, BodyBudget budget, CancellationToken cancellationToken)
+    {
+        const int First = 16 * 1024;
+        var reserved = (int)Math.Max(First, contentLength ?? 0);
+        if (!budget.TryReserve(reserved))
+        {
+            return null;
+        }
+
+        var buffer = ArrayPool<byte>.Shared.Rent(reserved);
+        var length = 0;
+        var isTaken = false;
+        try
+        {
+            while (true)
+            {
+                var read = await source.ReadAsync(buffer.AsMemory(length), cancellationToken);
+                if (read == 0)
+                {
+                    break;
+                }
+
+                length += read;
+                if (length < buffer.Length)
+                {
+                    continue;
+                }
+
+                if (contentLength == length)
+                {
+                    break;
+                }
+
+                var larger = (int)Math.Min((long)buffer.Length * 2, Array.MaxLength);
+                if (!budget.TryReserve(larger - reserved))
+                {
+                    return null;
+                }
+
+                reserved = larger;
+                var grown = ArrayPool<byte>.Shared.Rent(larger);
+                buffer.AsSpan(0, length).CopyTo(grown);
+                ArrayPool<byte>.Shared.Return(buffer);
+                buffer = grown;
+            }
+
+            isTaken = true;
+            return new RequestBody(buffer, length, budget, reserved);
+        }
+        finally
+        {
+            if (!isTaken)
+            {
+                ArrayPool<byte>.Shared.Return(buffer);
+                budget.Release(reserved);
+            }
+        }
+    }
+
+    public void Dispose()
+    {
+        if (Interlocked.Exchange(ref _buffer, null) is { } buffer)
+        {
+            ArrayPool<byte>.Shared.Return(buffer);
+            _budget.Release(_reserved);
+        }
+    }
+}
+
+/// <summary>Bytes that bodies may hold together.</summary>
+/// <param name="limit">In bytes.</param>
+internal sealed class BodyBudget(long limit)
+{
+    private long _held;
+
+    public long Held => Volatile.Read(ref _held);
+
+    public bool TryReserve(int bytes)
+    {
+        if (Interlocked.Add(ref _held, bytes) <= limit)
+        {
+            return true;
+        }
+
+        Interlocked.Add(ref _held, -bytes);
+        return false;
+    }
+
+    public void Release(int bytes) => Interlocked.Add(ref _held, -bytes);
+}

@@ -1,0 +1,14 @@
+using System.Buffers;
+
+namespace LlmGateway.Gateway.Requests;
+
+/// <summary>The id that a request has in answers and logs: the client's own when it is harmless, else a new one.</summary>
+internal static class RequestId
+{
+    public const string Header = "x-request-id";
+
+    private static readonly SearchValues<char> Allowed = SearchValues.Create("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:-");
+
+    public static string From(string? offered) =>
+        offered is { Length: >= 1 and <= 128 } && !offered.AsSpan().ContainsAnyExcept(Allowed) ? offered : $"req-{Guid.CreateVersion7():n}";
+}

@@ -1,0 +1,43 @@
+using LlmGateway.Gateway.Backends;
+
+namespace LlmGateway.Gateway.Scheduling;
+
+/// <summary>The permits of one backend. All members are guarded by the queue's lock.</summary>
+internal sealed class BackendSlots(Backend backend)
+{
+    private TaskCompletionSource? _idle;
+
+    public Backend Backend { get; } = backend;
+
+    /// <summary>Slots that may be used now; 0 when the backend takes no work.</summary>
+    public int Capacity { get; set; }
+
+    /// <summary>Slots that the server has, whether it takes work or not.</summary>
+    public int Total { get; set; }
+
+    public List<SlotLease> Leases { get; } = [];
+
+    /// <summary>Slots held by leases.</summary>
+    public int Busy { get; set; }
+
+    /// <summary>Slots that we gave up but that the server may still work on.</summary>
+    public int Quarantined { get; set; }
+
+    public int Free => Math.Max(0, Capacity - Busy - Quarantined);
+
+    /// <summary>True when this request fits now. One that could use more slots than there are takes all of them.</summary>
+    public bool Fits(int slots) => Capacity > 0 && Free >= Math.Min(slots, Total);
+
+    /// <summary>Completes when no lease is left.</summary>
+    public Task WhenIdle() => Busy == 0
+        ? Task.CompletedTask
+        : (_idle ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
+
+    /// <summary>What to complete, after the lock is left, when the last lease has gone.</summary>
+    public TaskCompletionSource? TakeIdleSignal()
+    {
+        var signal = Busy == 0 ? _idle : null;
+        _idle = Busy == 0 ? null : _idle;
+        return signal;
+    }
+}

@@ -1,0 +1,8 @@
+namespace LlmGateway.Gateway.Scheduling;
+
+/// <summary>Event ids 3200 to 3299.</summary>
+internal static partial class Log
+{
+    [LoggerMessage(3200, LogLevel.Warning, "{Backend} does not tell which slots are busy, so slots that were given up stay closed: {Reason}")]
+    public static partial void SlotsUnanswered(ILogger logger, string backend, string reason);
+}

@@ -1,0 +1,122 @@
+using System.Collections.Concurrent;
+using LlmGateway.Gateway.Backends;
+
+namespace LlmGateway.Gateway.Scheduling;
+
+/// <summary>Asks a server how many of its slots are busy.</summary>
+internal interface ISlotCensus
+{
+    /// <summary>Busy slots; null when the server does not tell.</summary>
+    /// <exception cref="HttpRequestException">It did not answer.</exception>
+    Task<int?> BusyAsync(Backend backend, CancellationToken cancellationToken);
+}
+
+/// <summary>Watches slots that we gave up until their server has really let go of them: only then are they handed on.</summary>
+/// <remarks>
+/// A cancelled stream is let go within 50 ms, a cancelled prompt after its batch, and a cancelled call that is no stream perhaps never, and later
+/// still when it is asked more than once a second. Hence a few quick looks and then a slow pace.
+/// </remarks>
+internal sealed class SlotReclaimer(ISlotCensus census, TimeProvider time, ILogger<SlotReclaimer> logger)
+{
+    private static readonly TimeSpan[] Quick =
+        [TimeSpan.Zero, TimeSpan.FromMilliseconds(50), TimeSpan.FromMilliseconds(200), TimeSpan.FromSeconds(1)];
+
+    private static readonly TimeSpan Slow = TimeSpan.FromSeconds(3);
+    private static readonly TimeSpan AnswerWithin = TimeSpan.FromSeconds(2);
+
+    private readonly ConcurrentDictionary<BackendSlots, Watching> _watched = new();
+
+    /// <summary>Begins to watch a backend, or to look quickly again if it is watched already. Returns at once.</summary>
+    public void Watch(ModelQueue queue, BackendSlots slots)
+    {
+        var watching = _watched.GetOrAdd(slots, static _ => new Watching());
+        if (watching.Ask())
+        {
+            _ = WatchAsync(queue, slots, watching);
+        }
+    }
+
+    private async Task WatchAsync(ModelQueue queue, BackendSlots slots, Watching watching)
+    {
+        var gone = slots.Backend.Gone;
+        try
+        {
+            while (!gone.IsCancellationRequested)
+            {
+                var look = watching.NextLook();
+                var delay = look < Quick.Length ? Quick[look] : Slow;
+                if (delay > TimeSpan.Zero)
+                {
+                    await Task.Delay(delay, time, gone);
+                }
+
+                if (await TryCountAsync(slots.Backend, look == Quick.Length, gone) is { } answer && queue.Settle(slots, answer.Busy) == 0 && watching.IsDone())
+                {
+                    return;
+                }
+            }
+        }
+        catch (Exception e) when (gone.IsCancellationRequested && e is OperationCanceledException or HttpRequestException)
+        {
+            // Its slots are gone with it.
+        }
+        finally
+        {
+            _watched.TryRemove(new KeyValuePair<BackendSlots, Watching>(slots, watching));
+        }
+    }
+
+    private async Task<(int? Busy, bool)?> TryCountAsync(Backend backend, bool tellOnce, CancellationToken gone)
+    {
+        using var timeout = new CancellationTokenSource(AnswerWithin, time);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(gone, timeout.Token);
+        try
+        {
+            return (await census.BusyAsync(backend, either.Token), true);
+        }
+        catch (Exception e) when (e is HttpRequestException or OperationCanceledException && !gone.IsCancellationRequested)
+        {
+            if (tellOnce)
+            {
+                Log.SlotsUnanswered(logger, backend.Name, e.Message);
+            }
+
+            return null;
+        }
+    }
+
+    /// <summary>Which look is next, and whether somebody asked for quick ones again.</summary>
+    private sealed class Watching
+    {
+        private readonly Lock _lock = new();
+        private bool _isRunning;
+        private int _look;
+
+        /// <summary>Asks for quick looks. True when nobody watches yet: the caller must.</summary>
+        public bool Ask()
+        {
+            lock (_lock)
+            {
+                _look = 0;
+                return !_isRunning && (_isRunning = true);
+            }
+        }
+
+        public int NextLook()
+        {
+            lock (_lock)
+            {
+                return _look++;
+            }
+        }
+
+        /// <summary>True when nothing was asked since the last look; then nobody watches any more.</summary>
+        public bool IsDone()
+        {
+            lock (_lock)
+            {
+                return _look > 0 && !(_isRunning = false);
+            }
+        }
+    }
+}
