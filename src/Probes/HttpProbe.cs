@@ -1,0 +1,89 @@
+using System.Net;
+using System.Net.Http.Headers;
+
+namespace LlmGateway.Probes;
+
+/// <summary>A GET; status 200 to 399 passes.</summary>
+internal sealed class HttpProbe : Probe
+{
+    /// <summary>What is read of an answer, so that its connection can be used again; a longer one costs the connection.</summary>
+    private const int MaxDrainedBytes = 64 * 1024;
+
+    private readonly HttpMessageInvoker _invoker;
+    private readonly Uri _uri;
+    private readonly IReadOnlyDictionary<string, string> _headers;
+    private readonly AuthenticationHeaderValue? _authorization;
+
+    public HttpProbe(ProbeOptions options, BackendAddress address, string? apiKey, TimeProvider time)
+        : base(options.Timeout, time)
+    {
+        var elsewhere = options.Port is not null || options.Scheme is not null;
+        var target = new UriBuilder(new Uri(address.BaseUri, options.Path.TrimStart('/')));
+        target.Scheme = options.Scheme ?? target.Scheme;
+        target.Port = options.Port ?? target.Port;
+        _uri = target.Uri;
+        _headers = options.Headers;
+
+        // A key is for the server it was made for; another port may be anyone.
+        _authorization = apiKey is null || elsewhere ? null : new("Bearer", apiKey);
+        var way = elsewhere && address.UnixSocketPath is not null ? BackendAddress.Remote(_uri) : address;
+        _invoker = new(BackendHandler.Create(way, options.Timeout, maxConnections: 1));
+    }
+
+    private protected override async Task<ProbeResult> AskAsync(long started, CancellationToken cancellationToken)
+    {
+        using var request = new HttpRequestMessage(HttpMethod.Get, _uri);
+        request.Headers.Authorization = _authorization;
+        foreach (var (name, value) in _headers)
+        {
+            request.Headers.TryAddWithoutValidation(name, value);
+        }
+
+        using var response = await _invoker.SendAsync(request, cancellationToken);
+        var beginning = await DrainAsync(response, cancellationToken);
+        var status = (int)response.StatusCode;
+        var elapsed = Time.GetElapsedTime(started);
+        return status switch
+        {
+            >= 200 and < 400 => ProbeResult.Pass(elapsed, status),
+            (int)HttpStatusCode.ServiceUnavailable when beginning.Contains("Loading model", StringComparison.OrdinalIgnoreCase)
+                => new(ProbeOutcome.Loading, ProbeReason.Status, status, elapsed),
+            _ => ProbeResult.Fail(ProbeReason.Status, elapsed, status),
+        };
+    }
+
+    /// <summary>Reads the answer to its end, or to the limit, and returns its first kilobyte as Latin-1.</summary>
+    private static async Task<string> DrainAsync(HttpResponseMessage response, CancellationToken cancellationToken)
+    {
+        using var body = await response.Content.ReadAsStreamAsync(cancellationToken);
+        var buffer = new byte[4096];
+        var beginning = string.Empty;
+        for (var total = 0; total < MaxDrainedBytes;)
+        {
+            var read = await body.ReadAsync(buffer, cancellationToken);
+            if (read == 0)
+            {
+                break;
+            }
+
+            if (beginning.Length < 1024)
+            {
+                beginning += System.Text.Encoding.Latin1.GetString(buffer, 0, Math.Min(read, 1024));
+            }
+
+            total += read;
+        }
+
+        return beginning;
+    }
+
+    protected override void Dispose(bool disposing)
+    {
+        if (disposing)
+        {
+            _invoker.Dispose();
+        }
+
+        base.Dispose(disposing);
+    }
+}

@@ -1,0 +1,112 @@
+using Microsoft.Extensions.Logging;
+
+namespace LlmGateway.Probes;
+
+/// <summary>Asks one probe again and again and hands each finding on. The only timer of this room.</summary>
+/// <remarks>
+/// One try is in flight at a time: a slow answer delays the next try instead of piling up. The period is jittered by 10 % so that
+/// many backends, started together, do not stay in step. After <see cref="DisposeAsync"/> no report is delivered.
+/// </remarks>
+public sealed class ProbeLoop : IAsyncDisposable
+{
+    private static readonly TimeSpan StopPatience = TimeSpan.FromSeconds(1);
+    private readonly Probe _probe;
+    private readonly ProbeOptions _options;
+    private readonly Action<BackendReport> _report;
+    private readonly TimeProvider _time;
+    private readonly Func<double> _random;
+    private readonly ILogger _logger;
+    private readonly CancellationTokenSource _stop;
+    private readonly Task _run;
+
+    private ProbeLoop(Probe probe, ProbeOptions options, Action<BackendReport> report, TimeProvider time, Func<double> random, ILogger logger, CancellationToken stop)
+    {
+        (_probe, _options, _report, _time, _random, _logger) = (probe, options, report, time, random, logger);
+        _stop = CancellationTokenSource.CreateLinkedTokenSource(stop);
+        _run = Task.Run(RunAsync, CancellationToken.None);
+    }
+
+    /// <summary>Starts asking after the initial delay.</summary>
+    /// <param name="probe">What to ask; the loop owns it and disposes it.</param>
+    /// <param name="options">Delay, period and thresholds.</param>
+    /// <param name="report">Called after each try, never twice at a time; must not block or throw.</param>
+    /// <param name="time">The clock.</param>
+    /// <param name="random">Values from 0 up to 1, for the jitter.</param>
+    /// <param name="logger">For a callback that throws all the same.</param>
+    /// <param name="cancellationToken">Ends the loop, as disposing it does.</param>
+    public static ProbeLoop Start(
+        Probe probe, ProbeOptions options, Action<BackendReport> report, TimeProvider time, Func<double> random, ILogger logger, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(probe);
+        ArgumentNullException.ThrowIfNull(options);
+        ArgumentNullException.ThrowIfNull(report);
+        ArgumentNullException.ThrowIfNull(time);
+        ArgumentNullException.ThrowIfNull(random);
+        ArgumentNullException.ThrowIfNull(logger);
+        return new(probe, options, report, time, random, logger, cancellationToken);
+    }
+
+    /// <summary>The time from the start of one try to the start of the next: <paramref name="period"/> ± 10 %.</summary>
+    internal static TimeSpan Jittered(TimeSpan period, double random) => period * (0.9 + (0.2 * random));
+
+    private async Task RunAsync()
+    {
+        var verdict = default(ProbeVerdict);
+        try
+        {
+            await Task.Delay(_options.InitialDelay, _time, _stop.Token);
+            while (true)
+            {
+                var started = _time.GetTimestamp();
+                var result = await _probe.CheckAsync(_stop.Token);
+                var next = verdict.Add(result, _options.SuccessThreshold, _options.FailureThreshold);
+                Deliver(new(result, next, next.Health != verdict.Health, _time.GetUtcNow()));
+                verdict = next;
+
+                var wait = Jittered(_options.Period, _random()) - _time.GetElapsedTime(started);
+                await Task.Delay(wait > TimeSpan.Zero ? wait : TimeSpan.FromMilliseconds(1), _time, _stop.Token);
+            }
+        }
+        catch (OperationCanceledException) when (_stop.IsCancellationRequested)
+        {
+            // Asked to.
+        }
+        finally
+        {
+            _probe.Dispose();
+        }
+    }
+
+    private void Deliver(BackendReport report)
+    {
+        if (_stop.IsCancellationRequested)
+        {
+            return;
+        }
+
+        try
+        {
+            _report(report);
+        }
+        catch (Exception e) when (e is not OutOfMemoryException)
+        {
+            Log.ReportFailed(_logger, e);
+        }
+    }
+
+    /// <summary>Ends the loop; returns within a second even when a try does not let go.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        await _stop.CancelAsync();
+        try
+        {
+            await _run.WaitAsync(StopPatience);
+        }
+        catch (TimeoutException)
+        {
+            return; // the token stays usable for the straggler
+        }
+
+        _stop.Dispose();
+    }
+}
