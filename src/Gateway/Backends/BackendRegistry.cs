@@ -1,6 +1,7 @@
 using System.Collections.Frozen;
 using System.Collections.Immutable;
 using LlmGateway.Gateway.Models;
+using LlmGateway.ProcessManager.Supervision;
 
 namespace LlmGateway.Gateway.Backends;
 
@@ -21,6 +22,11 @@ internal sealed class BackendRegistry(ModelCatalogue catalogue)
     public Backend? Find(string name, int generation) =>
         _cells.Values.SelectMany(cell => cell.Snapshot.Entries).Select(entry => entry.Backend)
             .FirstOrDefault(backend => backend?.Name == name && backend.Generation == generation);
+
+    /// <summary>True when the backend's process ended by a fault of its own, not by a signal from outside.</summary>
+    public bool CrashedByItself(Backend backend) =>
+        Snapshot(backend.Model).Entries.FirstOrDefault(entry => entry.Name == backend.Name)?.Replica?.LastExit?.Cause
+            is ExitCause.Crash or ExitCause.Oom or ExitCause.Vram or ExitCause.UnexpectedExit;
 
     /// <summary>Puts an entry in the place of the one with its name, or adds it.</summary>
     public void Report(string model, BackendEntry entry)

@@ -48,6 +48,9 @@ internal sealed class RelayStream(Stream source, ApiDialect? events, string requ
     /// <summary>Called when the relay ends brokenly, so that the connection can be closed after the message.</summary>
     public Action? OnBroken { get; set; }
 
+    /// <summary>What the answer says of its own cost, as far as it has been read.</summary>
+    public TokenUsage? Usage { get; private set; }
+
     public override bool CanRead => true;
 
     public override bool CanSeek => false;
@@ -63,10 +66,10 @@ internal sealed class RelayStream(Stream source, ApiDialect? events, string requ
     }
 
     /// <summary>Waits for the first token. Throws when the backend breaks before it: then nothing has reached the client and the request can go elsewhere.</summary>
-    public async Task PrimeAsync(CancellationToken cancellationToken)
+    public async Task PrimeAsync()
     {
         var seen = 0;
-        while (!await FillAsync(cancellationToken))
+        while (!await FillAsync())
         {
             // Comments wait with the first event: with them the answer would have begun.
             if (_ready - _start == seen)
@@ -134,7 +137,7 @@ internal sealed class RelayStream(Stream source, ApiDialect? events, string requ
         try
         {
             var before = _ready;
-            if (await FillAsync(cancellationToken) || _ready > before)
+            if (await FillAsync() || _ready > before)
             {
                 return;
             }
@@ -160,20 +163,22 @@ internal sealed class RelayStream(Stream source, ApiDialect? events, string requ
     }
 
     /// <summary>Reads until at least one more whole event (or any bytes of what is no stream) is ready. False at the end of the source, or for comments only.</summary>
-    private async ValueTask<bool> FillAsync(CancellationToken cancellationToken)
+    private async ValueTask<bool> FillAsync()
     {
         while (true)
         {
-            using var wait = timer.Begin(cancellationToken);
+            using var wait = timer.Begin();
             if (_length == _start)
             {
                 // Wait without a buffer: most of a stream's time passes here.
                 ReturnBuffer();
-                await source.ReadAsync(Memory<byte>.Empty, wait.Token);
+#pragma warning disable CA2022 // Nothing is read: an empty read only waits.
+                await source.ReadAsync(Memory<byte>.Empty, timer.Token);
+#pragma warning restore CA2022
             }
 
             MakeRoom();
-            var read = await source.ReadAsync(_buffer.AsMemory(_length), wait.Token);
+            var read = await source.ReadAsync(_buffer.AsMemory(_length), timer.Token);
             if (read == 0)
             {
                 return false;
@@ -182,6 +187,7 @@ internal sealed class RelayStream(Stream source, ApiDialect? events, string requ
             _length += read;
             if (events is not { } dialect)
             {
+                Usage = TokenUsage.Find(_buffer.AsSpan(_ready, read), Usage);
                 _ready = _length;
                 return true;
             }
@@ -218,6 +224,7 @@ internal sealed class RelayStream(Stream source, ApiDialect? events, string requ
             }
 
             isToken |= !EventFraming.IsComment(oneEvent);
+            Usage = TokenUsage.Find(oneEvent, Usage);
             _sawError |= StreamEnd.IsError(oneEvent);
             _sawLast |= _sawError || StreamEnd.IsLast(dialect, oneEvent);
         }

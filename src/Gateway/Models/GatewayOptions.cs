@@ -170,3 +170,15 @@ internal enum Priority
     Low,
     Batch,
 }
+
+internal static class PriorityLabels
+{
+    /// <summary>The band's name in metrics and status.</summary>
+    public static string ToLabel(this Priority priority) => priority switch
+    {
+        Priority.High => "high",
+        Priority.Low => "low",
+        Priority.Batch => "batch",
+        _ => "normal",
+    };
+}

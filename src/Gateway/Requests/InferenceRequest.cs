@@ -22,6 +22,9 @@ internal sealed class InferenceRequest : IDisposable
 
     public required Priority Priority { get; init; }
 
+    /// <summary>Name of the API key, or <c>none</c>.</summary>
+    public required string Key { get; init; }
+
     /// <summary>Longest time from arrival to the first token that the client grants, or null.</summary>
     public TimeSpan? FirstTokenWithin { get; init; }
 

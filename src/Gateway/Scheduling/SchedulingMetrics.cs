@@ -20,7 +20,7 @@ internal sealed class SchedulingMetrics
     }
 
     public void Waited(string model, Priority priority, string outcome, TimeSpan wait) =>
-        _wait.Record(wait.TotalSeconds, new("model", model), new("priority", Name(priority)), new("outcome", outcome));
+        _wait.Record(wait.TotalSeconds, new("model", model), new("priority", priority.ToLabel()), new("outcome", outcome));
 
     public void Rejected(string model, string reason) => _rejected.Add(1, new("model", model), new("reason", reason));
 
@@ -35,18 +35,10 @@ internal sealed class SchedulingMetrics
         _meter.CreateObservableGauge("llmgateway_backend_slots", () => Slots(scheduler), description: "Slots by what they are doing.");
     }
 
-    private static string Name(Priority priority) => priority switch
-    {
-        Priority.High => "high",
-        Priority.Low => "low",
-        Priority.Batch => "batch",
-        _ => "normal",
-    };
-
     private static IEnumerable<Measurement<long>> Bands(Scheduler scheduler, Func<QueueStatus, BandStatus, long> value) =>
         from queue in scheduler.Statuses()
         from band in queue.Bands
-        select new Measurement<long>(value(queue, band), new("model", queue.Model), new("priority", Name(band.Priority)));
+        select new Measurement<long>(value(queue, band), new("model", queue.Model), new("priority", band.Priority.ToLabel()));
 
     private static IEnumerable<Measurement<double>> Models(Scheduler scheduler, Func<QueueStatus, double> value) =>
         scheduler.Statuses().Select(queue => new Measurement<double>(value(queue), new KeyValuePair<string, object?>("model", queue.Model)));

@@ -24,11 +24,15 @@ internal sealed class SlotLease : IDisposable
     private LeaseEnd _end = LeaseEnd.Abandoned;
     private int _released;
 
+    private readonly Backend? _backend;
+
     private SlotLease(ApiError refusal) => Refusal = refusal;
+
+    private SlotLease(Backend backend, long grantedAt) => (_backend, GrantedAt) = (backend, grantedAt);
 
     internal SlotLease(ModelQueue owner, BackendSlots backend, int slots, long grantedAt, bool isSoleLease)
     {
-        (_owner, Permits, Slots, GrantedAt) = (owner, backend, slots, grantedAt);
+        (_owner, Permits, _backend, Slots, GrantedAt) = (owner, backend, backend.Backend, slots, grantedAt);
         WasAlone = isSoleLease;
     }
 
@@ -38,7 +42,7 @@ internal sealed class SlotLease : IDisposable
     public bool IsAcquired => Refusal is null;
 
     /// <summary>The backend to ask; only when acquired.</summary>
-    public Backend Backend => Permits!.Backend;
+    public Backend Backend => _backend ?? throw new InvalidOperationException("No slot was granted.");
 
     public int Slots { get; }
 
@@ -54,6 +58,9 @@ internal sealed class SlotLease : IDisposable
     internal bool IsStarted { get; set; }
 
     public static SlotLease Refused(ApiError refusal) => new(refusal);
+
+    /// <summary>For calls that only look at text: a backend, and no slot of it.</summary>
+    public static SlotLease WithoutSlot(Backend backend, long now) => new(backend, now);
 
     /// <summary>The backend has begun to answer: one of its busy slots is ours.</summary>
     public void MarkStarted() => _owner?.MarkStarted(this);

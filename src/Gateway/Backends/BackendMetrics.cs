@@ -1,0 +1,43 @@
+using System.Diagnostics.Metrics;
+using System.Text.Json;
+using LlmGateway.Gateway.Models;
+using LlmGateway.ProcessManager.Replicas;
+using LlmGateway.ProcessManager.Supervision;
+
+namespace LlmGateway.Gateway.Backends;
+
+/// <summary>The backends' and processes' numbers, read off the registry at each scrape: a backend that left takes its series along.</summary>
+internal sealed class BackendMetrics
+{
+    public const string MeterName = "LlmGateway.Backends";
+
+    private static readonly (ReplicaState State, string Label)[] States =
+        [.. Enum.GetValues<ReplicaState>().Select(state => (state, JsonNamingPolicy.SnakeCaseLower.ConvertName(state.ToString())))];
+
+    private readonly ModelCatalogue _catalogue;
+    private readonly BackendRegistry _registry;
+
+    public BackendMetrics(IMeterFactory meters, ModelCatalogue catalogue, BackendRegistry registry)
+    {
+        (_catalogue, _registry) = (catalogue, registry);
+        var meter = meters.Create(MeterName);
+        meter.CreateObservableGauge("llmgateway_managed_processes", () => Replicas().Count(replica => replica.Pid is not null), description: "Processes that the gateway runs.");
+        meter.CreateObservableGauge(
+            "llmgateway_backend_state",
+            () => from replica in Replicas()
+                  from state in States
+                  select new Measurement<int>(replica.State == state.State ? 1 : 0, new("backend", replica.Backend), new("state", state.Label)),
+            description: "1 for the state that the backend is in.");
+        meter.CreateObservableGauge("llmgateway_process_healthy", () => PerBackend(replica => replica.IsRoutable ? 1 : 0), description: "1 while the process takes work.");
+        meter.CreateObservableCounter("llmgateway_process_restarts", () => PerBackend(replica => replica.Restarts), description: "Restarts since the gateway started.");
+    }
+
+    private IEnumerable<ReplicaStatus> Replicas() =>
+        from model in _catalogue.Models
+        from entry in _registry.Snapshot(model.Name).Entries
+        where entry.Replica is not null
+        select entry.Replica;
+
+    private IEnumerable<Measurement<int>> PerBackend(Func<ReplicaStatus, int> value) =>
+        Replicas().Select(replica => new Measurement<int>(value(replica), new KeyValuePair<string, object?>("backend", replica.Backend)));
+}

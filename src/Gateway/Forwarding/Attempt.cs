@@ -1,0 +1,227 @@
+using System.Buffers;
+using System.Net;
+using System.Net.Http.Headers;
+using LlmGateway.Gateway.Backends;
+using LlmGateway.Gateway.Requests;
+using Microsoft.AspNetCore.Connections.Features;
+using Yarp.ReverseProxy.Forwarder;
+
+namespace LlmGateway.Gateway.Forwarding;
+
+/// <summary>How one attempt ended.</summary>
+internal enum AttemptEnd
+{
+    /// <summary>The whole answer has been relayed.</summary>
+    Complete,
+
+    /// <summary>The backend refused the request with a well-formed error of its own; nothing has been sent to the client yet.</summary>
+    Refused,
+
+    /// <summary>The client has left.</summary>
+    ClientGone,
+
+    /// <summary>No connection could be made: the backend never saw the request.</summary>
+    Unreachable,
+
+    /// <summary>The backend says that it is still loading.</summary>
+    Loading,
+
+    /// <summary>The backend failed before the first byte reached the client.</summary>
+    Failed,
+
+    /// <summary>No first token, or no answer at all, in time; nothing has been sent to the client.</summary>
+    TimedOut,
+
+    /// <summary>The backend broke off after the first byte; the client has been told.</summary>
+    Broken,
+}
+
+/// <summary>One try of one request on one backend, by YARP's forwarder: which headers pass, which answers pass, and how it ended.</summary>
+internal sealed class Attempt : HttpTransformer, IDisposable
+{
+    private const int LongestRefusal = 64 * 1024;
+
+    private static readonly SearchValues<char> TraceParent = SearchValues.Create("0123456789abcdef-");
+
+    private readonly InferenceRequest _request;
+    private readonly Backend _backend;
+    private readonly RelayTimer _timer;
+    private readonly CancellationTokenSource _send = new();
+    private CancellationTokenRegistration _sending;
+    private RelayStream? _relay;
+
+    /// <param name="request">What is asked.</param>
+    /// <param name="backend">Whom.</param>
+    /// <param name="time">The clock of its timeouts.</param>
+    /// <param name="firstToken">Longest wait for the first token of a stream.</param>
+    /// <param name="aborted">The client's leaving.</param>
+    public Attempt(InferenceRequest request, Backend backend, TimeProvider time, TimeSpan firstToken, CancellationToken aborted)
+    {
+        (_request, _backend) = (request, backend);
+        var timeouts = request.Model.Options.Timeouts;
+        _timer = request.Stream
+            ? new RelayTimer(time, firstToken, timeouts.BetweenTokens, timeouts.Total, backend.Gone, aborted)
+            : new RelayTimer(time, null, null, timeouts.Total, backend.Gone, aborted);
+    }
+
+    /// <summary>Called when the backend has begun to answer.</summary>
+    public Action? OnStarted { get; init; }
+
+    /// <summary>Called when the first token is in hand.</summary>
+    public Action? OnFirstToken { get; init; }
+
+    /// <summary>Headers for the client that tell how the answer came about.</summary>
+    public required Action<IHeaderDictionary> DescribeRoute { get; init; }
+
+    /// <summary>The backend's own error: status and body.</summary>
+    public (int Status, byte[] Body)? Refusal { get; private set; }
+
+    /// <summary>Status that the backend answered with, or 0.</summary>
+    public int BackendStatus { get; private set; }
+
+    /// <summary>What went wrong, for the log.</summary>
+    public Exception? Fault { get; private set; }
+
+    /// <summary>What the answer's last events say of its cost.</summary>
+    public TokenUsage? Usage => _relay?.Usage;
+
+    /// <summary>Sends the request and relays the answer.</summary>
+    public async Task<AttemptEnd> RunAsync(HttpContext context, IHttpForwarder forwarder, HttpMessageInvoker invoker, ForwarderRequestConfig config)
+    {
+        // The forwarder's own token must not be cancelled once the answer has begun: it would keep the last event from the client.
+        _sending = _timer.Token.UnsafeRegister(static send => ((CancellationTokenSource)send!).Cancel(), _send);
+        context.Request.Body = _request.Body.OpenRead();
+        ForwarderError error;
+        try
+        {
+            error = await forwarder.SendAsync(context, _backend.Address.BaseUri.AbsoluteUri, invoker, config, this, _send.Token);
+        }
+        finally
+        {
+            await _sending.DisposeAsync();
+        }
+
+        Fault = context.GetForwarderErrorFeature()?.Exception;
+        return End(context, error);
+    }
+
+    public void Dispose()
+    {
+        _timer.Dispose();
+        _send.Dispose();
+    }
+
+    /// <inheritdoc/>
+    public override ValueTask TransformRequestAsync(
+        HttpContext httpContext, HttpRequestMessage proxyRequest, string destinationPrefix, CancellationToken cancellationToken)
+    {
+        // An allow-list: whatever is not named here stays here (credentials, cookies, hop-by-hop and forwarding headers, X-Conversation-Id …).
+        var from = httpContext.Request.Headers;
+        var to = proxyRequest.Headers;
+        proxyRequest.RequestUri = new Uri(_backend.Address.BaseUri, httpContext.Request.Path.Value!.TrimStart('/'));
+        to.TryAddWithoutValidation("Accept", _request.Stream ? "text/event-stream, application/json" : "application/json, */*");
+        to.TryAddWithoutValidation(RequestId.Header, _request.Id);
+        if (from.TraceParent.ToString() is { Length: 55 } trace && !trace.AsSpan().ContainsAnyExcept(TraceParent))
+        {
+            to.TryAddWithoutValidation("traceparent", trace);
+        }
+
+        if (_backend.ApiKey is { } key)
+        {
+            to.Authorization = new AuthenticationHeaderValue("Bearer", key);
+        }
+
+        if (proxyRequest.Content is { } content)
+        {
+            content.Headers.ContentLength = _request.Body.Length;
+            content.Headers.TryAddWithoutValidation("Content-Type", _request.Endpoint.IsForm ? from.ContentType.ToString() : "application/json");
+        }
+
+        return ValueTask.CompletedTask;
+    }
+
+    /// <inheritdoc/>
+    public override async ValueTask<bool> TransformResponseAsync(HttpContext httpContext, HttpResponseMessage? proxyResponse, CancellationToken cancellationToken)
+    {
+        if (proxyResponse is null)
+        {
+            return false;
+        }
+
+        BackendStatus = (int)proxyResponse.StatusCode;
+        if (BackendStatus is < 200 or > 299)
+        {
+            Refusal = BackendRefusal.Presentable(BackendStatus, await ReadRefusalAsync(proxyResponse)) is { } body ? (BackendStatus, body) : null;
+            return false;
+        }
+
+        OnStarted?.Invoke();
+        var mediaType = proxyResponse.Content.Headers.ContentType?.MediaType;
+        var isEvents = string.Equals(mediaType, "text/event-stream", StringComparison.OrdinalIgnoreCase);
+        _relay = new RelayStream(
+            await proxyResponse.Content.ReadAsStreamAsync(_timer.Token), isEvents ? _request.Endpoint.Dialect : null, _request.Id, _timer)
+        {
+            OnFirstToken = OnFirstToken,
+            OnBroken = () => httpContext.Features.Get<IConnectionLifetimeNotificationFeature>()?.RequestClose(),
+        };
+
+        // Until the first token is in hand the request can still go elsewhere.
+        await _relay.PrimeAsync();
+        _sending.Unregister();
+
+        var headers = httpContext.Response.Headers;
+        headers.ContentType = proxyResponse.Content.Headers.ContentType?.ToString() ?? "application/json";
+        if (isEvents)
+        {
+            headers.CacheControl = "no-cache";
+            headers["X-Accel-Buffering"] = "no";
+        }
+        else
+        {
+            headers.ContentLength = proxyResponse.Content.Headers.ContentLength;
+        }
+
+        DescribeRoute(headers);
+        proxyResponse.Content = new RelayContent(_relay, proxyResponse.Content);
+        return true;
+    }
+
+    /// <inheritdoc/>
+    public override ValueTask TransformResponseTrailersAsync(HttpContext httpContext, HttpResponseMessage proxyResponse, CancellationToken cancellationToken) =>
+        ValueTask.CompletedTask;
+
+    private AttemptEnd End(HttpContext context, ForwarderError error)
+    {
+        if (context.RequestAborted.IsCancellationRequested)
+        {
+            return AttemptEnd.ClientGone;
+        }
+
+        if (context.Response.HasStarted)
+        {
+            return (_relay?.Ended, error) switch
+            {
+                (RelayEnd.Complete, ForwarderError.None) => AttemptEnd.Complete,
+                (_, ForwarderError.ResponseBodyClient) => AttemptEnd.ClientGone,
+                _ => AttemptEnd.Broken,
+            };
+        }
+
+        return error switch
+        {
+            _ when Refusal is not null => AttemptEnd.Refused,
+            _ when BackendStatus == (int)HttpStatusCode.ServiceUnavailable => AttemptEnd.Loading,
+            _ when _timer.HasExpired => AttemptEnd.TimedOut,
+            ForwarderError.Request when Fault is HttpRequestException { HttpRequestError: HttpRequestError.ConnectionError } => AttemptEnd.Unreachable,
+            _ => AttemptEnd.Failed,
+        };
+    }
+
+    private async Task<ReadOnlyMemory<byte>> ReadRefusalAsync(HttpResponseMessage response)
+    {
+        var buffer = new byte[LongestRefusal];
+        using var body = await response.Content.ReadAsStreamAsync(_timer.Token);
+        var length = await body.ReadAtLeastAsync(buffer, buffer.Length, throwOnEndOfStream: false, _timer.Token);
+        return buffer.AsMemory(0, length);
+    }
+}

@@ -1,0 +1,228 @@
+using LlmGateway.Gateway.Backends;
+using LlmGateway.Gateway.Requests;
+using LlmGateway.Gateway.Scheduling;
+using Yarp.ReverseProxy.Forwarder;
+
+namespace LlmGateway.Gateway.Forwarding;
+
+/// <summary>Carries one accepted request to its end: a slot, an attempt, and as long as no byte has reached the client, perhaps another.</summary>
+internal sealed class InferenceHandler(
+    Scheduler scheduler, BackendRegistry registry, IHttpForwarder forwarder, BackendInvokers invokers, RequestMetrics metrics, TimeProvider time, ILogger<InferenceHandler> logger)
+{
+    /// <summary>Backends that may die under one request before it is given up.</summary>
+    private const int MostDeaths = 8;
+
+    /// <summary>Deaths of a backend that worked on nothing else: a second one is no accident.</summary>
+    private const int MostDeathsAlone = 2;
+
+    /// <summary>How long after a broken connection the news of a dead process may take.</summary>
+    private static readonly TimeSpan DeathNews = TimeSpan.FromSeconds(1);
+
+    // The attempts' own timers end what takes too long; the forwarder's would end a long prefill.
+    private static readonly ForwarderRequestConfig Config = new()
+    {
+        ActivityTimeout = Timeout.InfiniteTimeSpan,
+        Version = System.Net.HttpVersion.Version11,
+        VersionPolicy = HttpVersionPolicy.RequestVersionExact,
+    };
+
+    /// <summary>Answers the request; never throws for what a client or a backend does.</summary>
+    public async Task HandleAsync(HttpContext context, InferenceRequest request)
+    {
+        var outcome = RequestOutcome.BackendError;
+        metrics.Began(request.Model.Name);
+        try
+        {
+            outcome = await RunAsync(context, request);
+        }
+        catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)
+        {
+            outcome = RequestOutcome.CancelledQueued;
+        }
+        finally
+        {
+            metrics.Finished(request.Model.Name);
+            metrics.Ended(request.Model.Name, request.Endpoint.Name, context.Response.StatusCode, outcome);
+            metrics.Took(request.Model.Name, request.Stream, time.GetElapsedTime(request.ArrivedAt));
+        }
+    }
+
+    private async Task<RequestOutcome> RunAsync(HttpContext context, InferenceRequest request)
+    {
+        var run = new Run(new QueueTicket(request));
+        while (true)
+        {
+            using var lease = await LeaseAsync(run.Ticket, context.RequestAborted);
+            if (lease.Refusal is { } refusal)
+            {
+                return await RefuseAsync(context, request, refusal);
+            }
+
+            run.Grants++;
+            using var attempt = Begin(context, run, lease);
+            var end = await attempt.RunAsync(context, forwarder, invokers.For(lease.Backend, request.Model.Options.Timeouts.Connect), Config);
+            if (await SettleAsync(context, run, lease, attempt, end) is { } outcome)
+            {
+                return outcome;
+            }
+        }
+    }
+
+    /// <summary>A slot in its turn; or, for calls that only look at text, any ready backend at once.</summary>
+    private async ValueTask<SlotLease> LeaseAsync(QueueTicket ticket, CancellationToken aborted)
+    {
+        if (ticket.Request.Endpoint.TakesSlot)
+        {
+            return await scheduler.AcquireAsync(ticket, aborted);
+        }
+
+        return scheduler.AnyReady(ticket.Request.Model) is { } backend
+            ? SlotLease.WithoutSlot(backend, time.GetTimestamp())
+            : SlotLease.Refused(ApiErrors.NoBackend(TimeSpan.FromSeconds(1)));
+    }
+
+    private Attempt Begin(HttpContext context, Run run, SlotLease lease)
+    {
+        var request = run.Ticket.Request;
+        var firstToken = request.Model.Options.Timeouts.FirstToken;
+        if (request.FirstTokenWithin is { } within && within - time.GetElapsedTime(request.ArrivedAt) is var left && left < firstToken)
+        {
+            firstToken = left > TimeSpan.Zero ? left : TimeSpan.Zero;
+        }
+
+        return new Attempt(request, lease.Backend, time, firstToken, context.RequestAborted)
+        {
+            OnStarted = lease.MarkStarted,
+            OnFirstToken = () =>
+            {
+                run.FirstTokenAt = time.GetTimestamp();
+                if (request.Stream)
+                {
+                    metrics.FirstToken(request.Model.Name, request.Priority, time.GetElapsedTime(request.ArrivedAt));
+                }
+            },
+            DescribeRoute = headers =>
+            {
+                headers[RequestId.Header] = request.Id;
+                headers["x-llmgateway-model"] = request.Model.Name;
+                headers["x-llmgateway-backend"] = lease.Backend.Name;
+                headers["x-llmgateway-queue-ms"] = ((long)run.Ticket.Waited.TotalMilliseconds).ToString(System.Globalization.CultureInfo.InvariantCulture);
+                headers["x-llmgateway-attempts"] = run.Grants.ToString(System.Globalization.CultureInfo.InvariantCulture);
+            },
+        };
+    }
+
+    /// <summary>Gives the slot back and decides what comes next. Null: the request goes back to its place in the queue.</summary>
+    private async Task<RequestOutcome?> SettleAsync(HttpContext context, Run run, SlotLease lease, Attempt attempt, AttemptEnd end)
+    {
+        var request = run.Ticket.Request;
+        switch (end)
+        {
+            case AttemptEnd.Complete:
+                lease.End(LeaseEnd.Finished);
+                Count(run, attempt);
+                return RequestOutcome.Ok;
+
+            case AttemptEnd.Refused:
+                lease.End(LeaseEnd.Finished);
+                await PassRefusalAsync(context, attempt, lease, request);
+                return RequestOutcome.ClientError;
+
+            case AttemptEnd.ClientGone:
+                Count(run, attempt);
+                return RequestOutcome.CancelledInFlight;
+
+            case AttemptEnd.Broken:
+                Count(run, attempt);
+                Log.StreamBroken(logger, request.Id, lease.Backend.Name, attempt.Fault?.Message ?? "it ended early");
+                return RequestOutcome.StreamBroken;
+
+            case AttemptEnd.TimedOut:
+                Log.NoFirstToken(logger, request.Id, lease.Backend.Name);
+                return await RefuseAsync(context, request, ApiErrors.BackendTimeout);
+        }
+
+        // Nothing has reached the client. The slot goes back first: whoever waits behind must not wait for the news.
+        Log.AttemptFailed(logger, request.Id, lease.Backend.Name, end, attempt.BackendStatus, attempt.Fault?.Message ?? "no reason given");
+        lease.End(end == AttemptEnd.Failed && attempt.BackendStatus == 0 ? LeaseEnd.Abandoned : LeaseEnd.Finished);
+        var wasAlone = lease.WasAlone;
+        lease.Dispose();
+        var isDead = await IsDeadAsync(lease.Backend, context.RequestAborted);
+        var isSuspect = isDead && wasAlone && end == AttemptEnd.Failed && registry.CrashedByItself(lease.Backend);
+        return run.Next(isDead, isSuspect, end, request.Model.Options.Retry.MaxAttempts) is { } error ? await RefuseAsync(context, request, error) : null;
+    }
+
+    /// <summary>True when the backend is gone, or the news of it comes within a moment.</summary>
+    private async Task<bool> IsDeadAsync(Backend backend, CancellationToken aborted)
+    {
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(backend.Gone, aborted);
+        try
+        {
+            await Task.Delay(DeathNews, time, either.Token);
+        }
+        catch (OperationCanceledException)
+        {
+            aborted.ThrowIfCancellationRequested();
+        }
+
+        return backend.Gone.IsCancellationRequested;
+    }
+
+    private void Count(Run run, Attempt attempt)
+    {
+        var request = run.Ticket.Request;
+        if (attempt.Usage is not { } usage)
+        {
+            return;
+        }
+
+        metrics.Tokens(request.Model.Name, request.Key, usage.Prompt, Math.Min(usage.Cached, usage.Prompt), usage.Completion);
+        if (request.Stream && usage.Completion > 1)
+        {
+            metrics.PerToken(request.Model.Name, time.GetElapsedTime(run.FirstTokenAt) / (usage.Completion - 1));
+        }
+    }
+
+    private static async Task<RequestOutcome> RefuseAsync(HttpContext context, InferenceRequest request, ApiError error)
+    {
+        await ApiErrorWriter.WriteAsync(context, error, request.Endpoint.Dialect, request.Id);
+        return RequestMetrics.OutcomeOf(error);
+    }
+
+    private static async Task PassRefusalAsync(HttpContext context, Attempt attempt, SlotLease lease, InferenceRequest request)
+    {
+        var (status, body) = attempt.Refusal!.Value;
+        context.Response.StatusCode = status;
+        context.Response.ContentType = "application/json";
+        context.Response.ContentLength = body.Length;
+        attempt.DescribeRoute(context.Response.Headers);
+        await context.Response.Body.WriteAsync(body, context.RequestAborted);
+    }
+
+    /// <summary>What has happened to one request so far.</summary>
+    private sealed class Run(QueueTicket ticket)
+    {
+        private int _failures;
+        private int _deaths;
+        private int _deathsAlone;
+
+        public QueueTicket Ticket { get; } = ticket;
+
+        public int Grants { get; set; }
+
+        public long FirstTokenAt { get; set; }
+
+        /// <summary>Null to try again; else the error that ends it.</summary>
+        public ApiError? Next(bool isDead, bool isSuspect, AttemptEnd end, int maxAttempts)
+        {
+            if (isDead || end is AttemptEnd.Unreachable or AttemptEnd.Loading)
+            {
+                // A death costs the request nothing, unless it is the cause.
+                _deathsAlone += isSuspect ? 1 : 0;
+                return _deathsAlone >= MostDeathsAlone ? ApiErrors.RequestQuarantined : ++_deaths >= MostDeaths ? ApiErrors.BackendFailed : null;
+            }
+
+            return ++_failures >= maxAttempts ? ApiErrors.BackendFailed : null;
+        }
+    }
+}

@@ -1,0 +1,192 @@
+using LlmGateway.Gateway.Backends;
+using LlmGateway.Gateway.Forwarding;
+using LlmGateway.Gateway.Keys;
+using LlmGateway.Gateway.Models;
+using LlmGateway.Gateway.Operations;
+using LlmGateway.Gateway.Requests;
+
+namespace LlmGateway.Gateway;
+
+/// <summary>The table of contents of a request: what happens to it, in order.</summary>
+internal static class GatewayPipeline
+{
+    /// <summary>What load balancers and scrapers ask by whatever name they know.</summary>
+    private static readonly string[] OpenToAnyHost = ["/health", "/healthz", "/readyz", "/metrics"];
+
+    /// <summary>The data plane.</summary>
+    public static void UseDataPlane(this WebApplication app)
+    {
+        var options = app.Services.GetRequiredService<GatewayOptions>();
+        app.UseHonestErrors();
+        app.UseHostGuard(new HostGuard(options.Gateway.Hosts, options.Gateway.CorsOrigins));
+        if (options.Gateway.CorsOrigins.Count > 0)
+        {
+            app.UseCors(policy => policy.WithOrigins([.. options.Gateway.CorsOrigins]).AllowAnyHeader().AllowAnyMethod());
+        }
+
+        app.UseRouting();
+        app.UseAdmission();
+        app.UseKeys();
+        app.MapInference();
+    }
+
+    /// <summary>The management plane.</summary>
+    public static void UseManagementPlane(this WebApplication app, GatewayOptions options, ManagementToken token)
+    {
+        app.UseHonestErrors();
+        app.UseHostGuard(new HostGuard(options.Management.Hosts, []));
+        app.UseRouting();
+        app.Use((context, next) =>
+            IsOpen(context.Request.Path) || token.Accepts(context.Request.Headers.Authorization.ToString())
+                ? next(context)
+                : ApiErrorWriter.WriteAsync(context, ManagementTokenNeeded(token), ApiDialect.OpenAi, context.TraceIdentifier));
+    }
+
+    private static ApiError ManagementTokenNeeded(ManagementToken token) =>
+        new(401, "invalid_token", $"This needs the management token as 'Authorization: Bearer …'; it is in {token.Path}.");
+
+    /// <summary>Gives each request its id, and every error the API's own shape.</summary>
+    private static void UseHonestErrors(this WebApplication app)
+    {
+        var logger = app.Services.GetRequiredService<ILoggerFactory>().CreateLogger("LlmGateway.Gateway");
+        app.Use(async (context, next) =>
+        {
+            context.TraceIdentifier = RequestId.From(context.Request.Headers[RequestId.Header]);
+            context.Response.Headers[RequestId.Header] = context.TraceIdentifier;
+            try
+            {
+                await next(context);
+            }
+            catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)
+            {
+                // The client has left: nobody is there to be told.
+            }
+            catch (BadHttpRequestException e)
+            {
+                await WriteAsync(context, new ApiError(e.StatusCode, "invalid_request", "The request is not well-formed HTTP."));
+            }
+            catch (Exception e) when (!context.Response.HasStarted)
+            {
+                Log.RequestFailed(logger, context.TraceIdentifier, e);
+                context.Response.Clear();
+                await WriteAsync(context, ApiErrors.Internal);
+            }
+
+            if (context.Response is { HasStarted: false, ContentLength: null, ContentType: null, StatusCode: StatusCodes.Status404NotFound or StatusCodes.Status405MethodNotAllowed })
+            {
+                await WriteAsync(context, context.Response.StatusCode == StatusCodes.Status404NotFound ? ApiErrors.UnknownEndpoint : ApiErrors.MethodNotAllowed);
+            }
+        });
+
+        static Task WriteAsync(HttpContext context, ApiError error) =>
+            ApiErrorWriter.WriteAsync(context, error, ApiErrorWriter.DialectOf(context.Request.Path), context.TraceIdentifier);
+    }
+
+    private static void UseHostGuard(this WebApplication app, HostGuard guard) => app.Use((context, next) =>
+    {
+        var headers = context.Request.Headers;
+        var refusal = guard.Check(
+            context.Request.Host,
+            headers.Origin.ToString(),
+            headers["Sec-Fetch-Site"].ToString(),
+            context.Connection.LocalIpAddress,
+            checkHost: !OpenToAnyHost.Contains(context.Request.Path.Value, StringComparer.OrdinalIgnoreCase));
+        return refusal is null ? next(context) : new ApiErrorResult(refusal).ExecuteAsync(context);
+    });
+
+    /// <summary>Counts requests in and out, so that there are never too many and a drain knows when it is done.</summary>
+    private static void UseAdmission(this WebApplication app)
+    {
+        var lifecycle = app.Services.GetRequiredService<Lifecycle>();
+        app.Use(async (context, next) =>
+        {
+            if (lifecycle.IsDraining && !IsHealth(context.Request.Path))
+            {
+                context.Response.Headers.Connection = "close";
+                await new ApiErrorResult(ApiErrors.ShuttingDown).ExecuteAsync(context);
+                return;
+            }
+
+            if (!lifecycle.TryEnter())
+            {
+                await new ApiErrorResult(ApiErrors.ConcurrencyLimited(TimeSpan.FromSeconds(1))).ExecuteAsync(context);
+                return;
+            }
+
+            try
+            {
+                await next(context);
+            }
+            finally
+            {
+                lifecycle.Leave();
+            }
+        });
+    }
+
+    private static void UseKeys(this WebApplication app)
+    {
+        var ring = app.Services.GetRequiredService<KeyRing>();
+        app.Use((context, next) =>
+        {
+            var caller = Caller.Anonymous;
+            if (ring.IsRequired && !IsHealth(context.Request.Path))
+            {
+                if (ring.Find(context.Request.Headers.Authorization, context.Request.Headers["x-api-key"]) is not { } key)
+                {
+                    return new ApiErrorResult(ApiErrors.InvalidKey).ExecuteAsync(context);
+                }
+
+                caller = new Caller(key.Name, key.Options.Priority, key.Options.Priority, key.Allows);
+            }
+
+            context.Features.Set(caller);
+            return next(context);
+        });
+    }
+
+    private static void MapInference(this WebApplication app)
+    {
+        var services = app.Services;
+        var lifecycle = services.GetRequiredService<Lifecycle>();
+        app.MapMethods("/health", [HttpMethods.Get, HttpMethods.Head], () =>
+            lifecycle.CanTakeWork && !lifecycle.IsDraining ? Results.Json(new { status = "ok" }) : Results.Json(new { status = "unavailable" }, statusCode: 503));
+
+        var list = new ModelList(services.GetRequiredService<ModelCatalogue>(), services.GetRequiredService<BackendRegistry>(), lifecycle.StartedAt);
+        string[] read = [HttpMethods.Get, HttpMethods.Head];
+        app.MapMethods("/v1/models", read, (HttpContext context) => list.All(context.Caller()));
+        app.MapMethods("/models", read, (HttpContext context) => list.All(context.Caller()));
+        app.MapMethods("/v1/models/{**id}", read, (HttpContext context, string id) => list.One(context.Caller(), Uri.UnescapeDataString(id)));
+
+        var reader = services.GetRequiredService<RequestReader>();
+        var handler = services.GetRequiredService<InferenceHandler>();
+        foreach (var endpoint in InferenceEndpoint.All)
+        {
+            foreach (var path in endpoint.Paths)
+            {
+                app.MapPost(path, async context =>
+                {
+                    var (request, error) = await reader.ReadAsync(context, endpoint, context.Caller(), context.TraceIdentifier);
+                    if (request is null)
+                    {
+                        handler.CountRefused(endpoint, error!);
+                        await ApiErrorWriter.WriteAsync(context, error!, endpoint.Dialect, context.TraceIdentifier);
+                        return;
+                    }
+
+                    using (request)
+                    {
+                        await handler.HandleAsync(context, request);
+                    }
+                });
+            }
+        }
+    }
+
+    private static Caller Caller(this HttpContext context) => context.Features.GetRequiredFeature<Caller>();
+
+    private static bool IsHealth(PathString path) => path.Equals("/health", StringComparison.OrdinalIgnoreCase);
+
+    private static bool IsOpen(PathString path) => path.Value is { } text && (text.Equals("/healthz", StringComparison.OrdinalIgnoreCase)
+        || text.Equals("/readyz", StringComparison.OrdinalIgnoreCase) || text.Equals("/metrics", StringComparison.OrdinalIgnoreCase));
+}

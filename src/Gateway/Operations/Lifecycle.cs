@@ -1,0 +1,60 @@
+using LlmGateway.Gateway.Backends;
+using LlmGateway.Gateway.Models;
+
+namespace LlmGateway.Gateway.Operations;
+
+/// <summary>Whether the gateway takes new work, and what is still in it.</summary>
+internal sealed class Lifecycle(ModelCatalogue catalogue, BackendRegistry registry, GatewayOptions options, TimeProvider time)
+{
+    private readonly TaskCompletionSource _idle = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private int _inFlight;
+    private volatile bool _isDraining;
+
+    public DateTimeOffset StartedAt { get; } = time.GetUtcNow();
+
+    public TimeSpan Uptime => time.GetUtcNow() - StartedAt;
+
+    /// <summary>True once the gateway was asked to stop: no new work.</summary>
+    public bool IsDraining => _isDraining;
+
+    /// <summary>True when at least one model can take work.</summary>
+    public bool CanTakeWork => catalogue.Models.Any(model => registry.Snapshot(model.Name).AnyReady);
+
+    /// <summary>True when the gateway should be sent traffic.</summary>
+    public bool IsReady => !IsDraining && (catalogue.Models.IsEmpty || CanTakeWork);
+
+    /// <summary>Counts a request in. False when too many are in already.</summary>
+    public bool TryEnter()
+    {
+        if (Interlocked.Increment(ref _inFlight) <= options.Gateway.MaxConcurrentRequests)
+        {
+            return true;
+        }
+
+        Leave();
+        return false;
+    }
+
+    public void Leave()
+    {
+        if (Interlocked.Decrement(ref _inFlight) == 0 && IsDraining)
+        {
+            _idle.TrySetResult();
+        }
+    }
+
+    /// <summary>Takes no new work from now on; completes when what is in the gateway has ended.</summary>
+    public Task DrainAsync()
+    {
+        _isDraining = true;
+        if (Volatile.Read(ref _inFlight) == 0)
+        {
+            _idle.TrySetResult();
+        }
+
+        return _idle.Task;
+    }
+
+    /// <summary>Requests in the gateway, queued ones included.</summary>
+    public int InFlight => Volatile.Read(ref _inFlight);
+}

@@ -1,0 +1,164 @@
+using System.Globalization;
+using LlmGateway.Gateway.Models;
+using Microsoft.AspNetCore.WebUtilities;
+using Microsoft.Net.Http.Headers;
+
+namespace LlmGateway.Gateway.Requests;
+
+/// <summary>Reads a request whole and finds out what it asks for, or what is wrong with it.</summary>
+internal sealed class RequestReader(ModelCatalogue catalogue, GatewayOptions options, BodyBudget budget, TimeProvider time)
+{
+    private const int LongestModelField = 1024;
+
+    /// <summary>The request, which the caller disposes, or the error that the client gets.</summary>
+    public async ValueTask<(InferenceRequest? Request, ApiError? Error)> ReadAsync(HttpContext context, InferenceEndpoint endpoint, Caller caller, string id)
+    {
+        var arrivedAt = time.GetTimestamp();
+        var headers = context.Request.Headers;
+        if (headers.ContentEncoding.ToString() is { Length: > 0 } encoding && !encoding.Equals("identity", StringComparison.OrdinalIgnoreCase))
+        {
+            return (null, ApiErrors.UnsupportedEncoding);
+        }
+
+        var limit = options.Gateway.MaxRequestBody.Bytes;
+        if (context.Request.ContentLength > limit)
+        {
+            return (null, ApiErrors.BodyTooLarge(limit));
+        }
+
+        RequestBody? body;
+        try
+        {
+            body = await RequestBody.ReadAsync(context.Request.Body, context.Request.ContentLength, budget, context.RequestAborted);
+        }
+        catch (BadHttpRequestException e) when (e.StatusCode == StatusCodes.Status413PayloadTooLarge)
+        {
+            return (null, ApiErrors.BodyTooLarge(limit));
+        }
+
+        if (body is null)
+        {
+            return (null, ApiErrors.QueueFull(TimeSpan.FromSeconds(1)));
+        }
+
+        var isTaken = false;
+        try
+        {
+            var (facts, error) = endpoint.IsForm ? await FormFactsAsync(context.Request.ContentType, body) : BodyPeek.Read(body.Bytes.Span);
+            if (error is not null)
+            {
+                return (null, error);
+            }
+
+            var model = string.IsNullOrEmpty(facts!.Model) ? catalogue.Sole : catalogue.Find(facts.Model);
+            if (model is null)
+            {
+                return (null, string.IsNullOrEmpty(facts.Model) ? ApiErrors.MissingModel : ApiErrors.ModelNotFound);
+            }
+
+            if (!caller.Allows(model))
+            {
+                return (null, ApiErrors.ModelNotAllowed(model.Name));
+            }
+
+            if (facts.Choices > model.LargestBackend)
+            {
+                return (null, ApiErrors.InvalidParameter("n", $"must not be above {model.LargestBackend}, the slots of one backend of this model"));
+            }
+
+            if (Hints(headers, caller, out var priority, out var within) is { } wrong)
+            {
+                return (null, wrong);
+            }
+
+            isTaken = true;
+            return (new InferenceRequest
+            {
+                Id = id,
+                Endpoint = endpoint,
+                Model = model,
+                Body = body,
+                Stream = facts.Stream,
+                Slots = Math.Min(facts.FanOut(endpoint.FanOut), model.LargestBackend),
+                Priority = priority,
+                Key = caller.Name,
+                FirstTokenWithin = within,
+                ArrivedAt = arrivedAt,
+            }, null);
+        }
+        finally
+        {
+            if (!isTaken)
+            {
+                body.Dispose();
+            }
+        }
+    }
+
+    private static ApiError? Hints(IHeaderDictionary headers, Caller caller, out Priority priority, out TimeSpan? within)
+    {
+        const string PriorityHeader = "x-llmgateway-priority";
+        const string TimeoutHeader = "x-llmgateway-timeout-ms";
+        (priority, within) = (caller.Usual, null);
+        if (headers[PriorityHeader].ToString() is { Length: > 0 } wanted)
+        {
+            if (!Enum.TryParse(wanted, ignoreCase: true, out Priority asked) || !Enum.IsDefined(asked))
+            {
+                return ApiErrors.InvalidParameter(PriorityHeader, "must be high, normal, low or batch");
+            }
+
+            // Bands are numbered from the highest: the ceiling is a floor of the number.
+            priority = asked < caller.Ceiling ? caller.Ceiling : asked;
+        }
+
+        if (headers[TimeoutHeader].ToString() is { Length: > 0 } limit)
+        {
+            if (!int.TryParse(limit, NumberStyles.None, CultureInfo.InvariantCulture, out var milliseconds) || milliseconds < 1)
+            {
+                return ApiErrors.InvalidParameter(TimeoutHeader, "must be a whole number of milliseconds, 1 or more");
+            }
+
+            within = TimeSpan.FromMilliseconds(milliseconds);
+        }
+
+        return null;
+    }
+
+    /// <summary>The field <c>model</c> of a multipart form.</summary>
+    private static async ValueTask<(BodyFacts? Facts, ApiError? Error)> FormFactsAsync(string? contentType, RequestBody body)
+    {
+        if (!MediaTypeHeaderValue.TryParse(contentType, out var type)
+            || !type.MediaType.Equals("multipart/form-data", StringComparison.OrdinalIgnoreCase)
+            || HeaderUtilities.RemoveQuotes(type.Boundary) is not { Length: > 0 and <= 200 } boundary)
+        {
+            return (null, ApiErrors.InvalidParameter("Content-Type", "must be multipart/form-data with a boundary"));
+        }
+
+        try
+        {
+            var facts = new BodyFacts();
+            var reader = new MultipartReader(boundary.ToString(), body.OpenRead());
+            while (await reader.ReadNextSectionAsync() is { } section)
+            {
+                if (section.GetContentDispositionHeader() is { } disposition && disposition.IsFormDisposition())
+                {
+                    using var text = new StreamReader(section.Body);
+                    var buffer = new char[LongestModelField];
+                    var value = new string(buffer, 0, await text.ReadBlockAsync(buffer));
+                    facts = HeaderUtilities.RemoveQuotes(disposition.Name).ToString() switch
+                    {
+                        "model" => facts with { Model = value },
+                        "stream" => facts with { Stream = value is "true" or "1" },
+                        _ => facts,
+                    };
+                }
+            }
+
+            return (facts, null);
+        }
+        catch (Exception e) when (e is IOException or InvalidDataException)
+        {
+            return (null, ApiErrors.InvalidParameter("body", "is not a well-formed multipart form"));
+        }
+    }
+}
