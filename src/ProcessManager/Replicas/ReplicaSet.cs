@@ -1,60 +1,82 @@
 using System.Collections.Immutable;
+using LlmGateway.ProcessManager.Supervision;
 
 namespace LlmGateway.ProcessManager.Replicas;
 
-/// <summary>What an operator may ask of one replica.</summary>
-public enum ReplicaVerb
+/// <inheritdoc cref="IReplicaSet"/>
+internal sealed class ReplicaSet : IReplicaSet
 {
-    /// <summary>Drain, end, start again; costs no restart budget.</summary>
-    Restart,
+    private readonly ImmutableArray<Supervisor> _supervisors;
+    private int _stopping;
 
-    /// <summary>No new work; what runs may finish; the process stays.</summary>
-    Drain,
+    public ReplicaSet(ReplicaSetOptions options, IReplicaTraffic traffic, ReplicaSurroundings around)
+    {
+        Model = options.Model;
+        _supervisors = [.. Enumerable.Range(0, options.Replicas)
+            .Select(index => new Supervisor(options, index, around, traffic, status => StatusChanged?.Invoke(status)))];
+    }
 
-    /// <summary>Undo <see cref="Drain"/>.</summary>
-    Resume,
+    public event Action<ReplicaStatus>? StatusChanged;
 
-    /// <summary>Drain, end, stay down.</summary>
-    Stop,
+    public string Model { get; }
 
-    /// <summary>Start a stopped or failed one.</summary>
-    Start,
+    public ImmutableArray<ReplicaStatus> Statuses => [.. _supervisors.Select(supervisor => supervisor.Status)];
 
-    /// <summary>Forget failures: restart budget and backoff begin anew, and a failed one starts.</summary>
-    Reset,
-}
+    public void Start()
+    {
+        ThrowIfStopping();
+        foreach (var supervisor in _supervisors)
+        {
+            supervisor.Ask(ReplicaVerb.Start);
+        }
+    }
 
-/// <summary>Keeps the wanted number of replicas of one model alive.</summary>
-public interface IReplicaSet : IAsyncDisposable
-{
-    /// <summary>The model's name.</summary>
-    string Model { get; }
+    public Task CommandAsync(int index, ReplicaVerb verb, CancellationToken cancellationToken)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(index);
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(index, _supervisors.Length);
+        if (verb is not ReplicaVerb.Stop)
+        {
+            ThrowIfStopping();
+        }
 
-    /// <summary>The last published status of each replica, by index. Reading never blocks.</summary>
-    ImmutableArray<ReplicaStatus> Statuses { get; }
+        return _supervisors[index].CommandAsync(verb, cancellationToken);
+    }
 
-    /// <summary>Raised after each change of a status, in order for one replica. Handlers must not block or throw.</summary>
-    event Action<ReplicaStatus>? StatusChanged;
+    public IReadOnlyList<string> LogTail(int index, int lines)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(index);
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(index, _supervisors.Length);
+        return _supervisors[index].Output.Tail(lines);
+    }
 
-    /// <summary>Starts the replicas; returns at once.</summary>
-    void Start();
+    public async Task StopAsync(CancellationToken cancellationToken)
+    {
+        Interlocked.Increment(ref _stopping);
+        try
+        {
+            await Task.WhenAll(_supervisors.Select(supervisor => supervisor.StopAsync(cancellationToken)));
+        }
+        finally
+        {
+            Interlocked.Decrement(ref _stopping);
+        }
+    }
 
-    /// <summary>Asks one replica; completes when it has been carried out.</summary>
-    Task CommandAsync(int index, ReplicaVerb verb, CancellationToken cancellationToken);
+    public async ValueTask DisposeAsync()
+    {
+        foreach (var supervisor in _supervisors.Select(supervisor => supervisor.DisposeAsync().AsTask()).ToArray())
+        {
+            await supervisor;
+        }
+    }
 
-    /// <summary>The last captured lines of output of one replica, oldest first.</summary>
-    IReadOnlyList<string> LogTail(int index, int lines);
-
-    /// <summary>Ends all replicas in parallel: drop connections, SIGTERM, grace, SIGKILL to the group. Completes when no process lives.</summary>
-    Task StopAsync(CancellationToken cancellationToken);
-}
-
-/// <summary>Makes replica sets that share one launcher, one pool of ports and one set of start permits.</summary>
-public interface IReplicaSetFactory
-{
-    /// <summary>Makes a set; nothing is launched before <see cref="IReplicaSet.Start"/>.</summary>
-    IReplicaSet Create(ReplicaSetOptions options, IReplicaTraffic traffic);
-
-    /// <summary>The final command line of one replica, program first, as it would be launched on <paramref name="port"/>. Holds no secret.</summary>
-    ImmutableArray<string> Preview(ReplicaSetOptions options, int index, int port);
+    /// <summary>What must be gone when <see cref="StopAsync"/> returns must not be called back while it runs.</summary>
+    private void ThrowIfStopping()
+    {
+        if (Volatile.Read(ref _stopping) > 0)
+        {
+            throw new InvalidOperationException($"The replicas of {Model} are being stopped.");
+        }
+    }
 }

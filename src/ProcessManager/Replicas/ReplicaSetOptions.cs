@@ -115,11 +115,19 @@ public sealed record ReplicaSetOptions
     /// <summary>Share of the machine's memory for one process's prompt cache (<c>--cache-ram</c>), in MiB; null leaves the server's default.</summary>
     public int? CacheRamMiB { get; init; }
 
-    /// <summary>Gates the others; decides when the server is up.</summary>
-    public ProbeOptions Startup { get; init; } = new() { Period = TimeSpan.FromMilliseconds(500) };
+    /// <summary>Gates the others; decides when the server is up. <value>Default <c>/health</c> every 500 ms; for <see cref="ReplicaKind.Command"/> a connect.</value></summary>
+    public ProbeOptions Startup
+    {
+        get => field ?? new() { Kind = DefaultProbe, Period = TimeSpan.FromMilliseconds(500) };
+        init;
+    }
 
-    /// <summary>Gates traffic; never ends a process. Null: none.</summary>
-    public ProbeOptions? Readiness { get; init; } = new();
+    /// <summary>Gates traffic; never ends a process. Null: none. <value>Default <c>/health</c> every 2 s; for <see cref="ReplicaKind.Command"/> a connect.</value></summary>
+    public ProbeOptions? Readiness
+    {
+        get => ReferenceEquals(field, NotSet) ? new() { Kind = DefaultProbe } : field;
+        init;
+    } = NotSet;
 
     /// <summary>Ends a hung process; never gates traffic. Null: none.</summary>
     public ProbeOptions? Liveness { get; init; }
@@ -132,4 +140,9 @@ public sealed record ReplicaSetOptions
 
     /// <summary>From SIGTERM to SIGKILL. <value>0 s to 10 min.</value></summary>
     public TimeSpan StopTimeout { get; init; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>Tells "not given" from "none", for a default that depends on <see cref="Kind"/>.</summary>
+    private static ProbeOptions NotSet { get; } = new();
+
+    private ProbeKind DefaultProbe => Kind is ReplicaKind.Command ? ProbeKind.Tcp : ProbeKind.Http;
 }

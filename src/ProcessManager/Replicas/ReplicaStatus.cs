@@ -16,7 +16,7 @@ public sealed record ReplicaStatus
     /// <summary>The backend's name: <c>model/index</c>.</summary>
     public string Backend => $"{Model}/{Index}";
 
-    /// <summary>Counts the launches of this replica; news of an older generation is void.</summary>
+    /// <summary>Counts the starts of this replica; news of an older generation is void.</summary>
     public int Generation { get; init; }
 
     /// <summary>Where it stands.</summary>

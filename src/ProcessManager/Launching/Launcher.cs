@@ -1,0 +1,96 @@
+using System.Collections.Concurrent;
+using System.Diagnostics;
+using Microsoft.Extensions.Logging;
+
+namespace LlmGateway.ProcessManager.Launching;
+
+/// <summary>Starts every child on one thread that lives as long as the launcher.</summary>
+/// <remarks>
+/// Linux ties the parent-death signal to the thread that forked, not to the process: a child started from a pool thread would be killed
+/// whenever that thread retires. For the same reason disposing the launcher ends every child that is still there.
+/// </remarks>
+internal sealed class Launcher : ILauncher, IDisposable
+{
+    private readonly BlockingCollection<Action> _work = new();
+    private readonly Lazy<LaunchChain> _chain;
+
+    public Launcher(ILogger<Launcher> logger)
+    {
+        _chain = new(() => Detect(logger));
+        new Thread(Run) { IsBackground = true, Name = "child launcher" }.Start();
+    }
+
+    public Task<IChildProcess> LaunchAsync(LaunchRequest request, CancellationToken cancellationToken)
+    {
+        var done = new TaskCompletionSource<IChildProcess>(TaskCreationOptions.RunContinuationsAsynchronously);
+        _work.Add(
+            () =>
+            {
+                try
+                {
+                    var chain = _chain.Value;
+                    done.SetResult(ChildProcess.Start(StartInfo(request, chain), chain.OwnGroup, request));
+                }
+                catch (Exception e) when (e is not OutOfMemoryException)
+                {
+                    done.SetException(e);
+                }
+            },
+            cancellationToken);
+        return done.Task;
+    }
+
+    public void Dispose() => _work.CompleteAdding(); // the thread disposes the collection when it has left it
+
+    private static LaunchChain Detect(ILogger logger)
+    {
+        var chain = LaunchChain.Detect();
+        if (!OperatingSystem.IsLinux())
+        {
+            Log.NoLaunchChain(logger);
+        }
+        else if (!chain.Missing.IsEmpty)
+        {
+            Log.LaunchChainIncomplete(logger, string.Join(", ", chain.Missing));
+        }
+
+        return chain;
+    }
+
+    private static ProcessStartInfo StartInfo(LaunchRequest request, LaunchChain chain)
+    {
+        string[] line = [.. chain.Prefix, request.Program, .. request.Arguments];
+        var info = new ProcessStartInfo
+        {
+            FileName = line[0],
+            WorkingDirectory = request.WorkingDirectory ?? string.Empty,
+            UseShellExecute = false,
+            CreateNoWindow = true,
+            RedirectStandardInput = true,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        };
+        foreach (var argument in line.Skip(1))
+        {
+            info.ArgumentList.Add(argument);
+        }
+
+        info.Environment.Clear();
+        foreach (var (name, value) in request.Environment)
+        {
+            info.Environment[name] = value;
+        }
+
+        return info;
+    }
+
+    private void Run()
+    {
+        foreach (var work in _work.GetConsumingEnumerable())
+        {
+            work();
+        }
+
+        _work.Dispose();
+    }
+}

@@ -1,0 +1,43 @@
+using System.Collections.Immutable;
+
+namespace LlmGateway.ProcessManager.Launching;
+
+/// <summary>The last lines that a replica printed, over all its generations. Bounded in lines and in characters; the oldest go first.</summary>
+internal sealed class OutputRing(int maxLines = 2_000, int maxCharacters = 2 * 1024 * 1024)
+{
+    private readonly Lock _gate = new();
+    private readonly Queue<(int Generation, string Line)> _lines = new();
+    private long _characters;
+    private long _written;
+    private long _dropped;
+
+    /// <summary>Lines written so far; grows while the child says something.</summary>
+    public long Written => Interlocked.Read(ref _written);
+
+    /// <summary>Lines that made room for newer ones.</summary>
+    public long Dropped => Interlocked.Read(ref _dropped);
+
+    public void Add(int generation, string line)
+    {
+        lock (_gate)
+        {
+            _lines.Enqueue((generation, line));
+            _characters += line.Length;
+            _written++;
+            while (_lines.Count > maxLines || (_characters > maxCharacters && _lines.Count > 1))
+            {
+                _characters -= _lines.Dequeue().Line.Length;
+                _dropped++;
+            }
+        }
+    }
+
+    /// <summary>The last lines, oldest first; of one generation, or of all when null.</summary>
+    public ImmutableArray<string> Tail(int lines, int? generation = null)
+    {
+        lock (_gate)
+        {
+            return [.. _lines.Where(line => generation is null || line.Generation == generation).Select(line => line.Line).TakeLast(lines)];
+        }
+    }
+}

@@ -1,0 +1,42 @@
+using LlmGateway.ProcessManager.Supervision;
+using Microsoft.Extensions.Logging;
+
+namespace LlmGateway.ProcessManager;
+
+/// <summary>The messages of this room: event ids 2000 to 2999, never reused. Never a key, never a prompt.</summary>
+internal static partial class Log
+{
+    [LoggerMessage(2000, LogLevel.Information, "{Backend} {From} -> {To} (generation {Generation}){Detail}")]
+    public static partial void StateChanged(ILogger logger, string backend, ReplicaState from, ReplicaState to, int generation, string detail);
+
+    [LoggerMessage(2001, LogLevel.Warning, "{Backend} ended: {Cause} ({How}). {Advice} {Next}")]
+    public static partial void Ended(ILogger logger, string backend, ExitCause cause, string how, string advice, string next);
+
+    [LoggerMessage(2002, LogLevel.Error, "{Backend} failed: {Cause} ({How}). {Advice} {Next}")]
+    public static partial void Failed(ILogger logger, string backend, ExitCause cause, string how, string advice, string next);
+
+    [LoggerMessage(2003, LogLevel.Error, "{Backend} is stuck: pid {Pid} does not end even after SIGKILL. Look for a hung disk or GPU driver; nothing is started in its place.")]
+    public static partial void Stuck(ILogger logger, string backend, int? pid);
+
+    [LoggerMessage(2004, LogLevel.Warning, "{Backend} is not ready: {Finding}. No new work goes there; its process stays.")]
+    public static partial void NotReady(ILogger logger, string backend, string? finding);
+
+    [LoggerMessage(2010, LogLevel.Warning,
+        "Programs of util-linux are missing or too old: {Missing}. Without setpriv a killed gateway leaves its servers behind; without setsid signals reach a server, but not what it started. Install util-linux.")]
+    public static partial void LaunchChainIncomplete(ILogger logger, string missing);
+
+    [LoggerMessage(2011, LogLevel.Warning, "On this system a killed gateway leaves its servers behind: end them by hand.")]
+    public static partial void NoLaunchChain(ILogger logger);
+
+    [LoggerMessage(2012, LogLevel.Warning, "{Backend} does not tell its slots on /props ({Reason}); {Slots} is assumed.")]
+    public static partial void SlotsUnknown(ILogger logger, string backend, string reason, int slots);
+
+    [LoggerMessage(2013, LogLevel.Debug, "{Backend} launched as pid {Pid}: {CommandLine}")]
+    public static partial void Launched(ILogger logger, string backend, int pid, string commandLine);
+
+    [LoggerMessage(2020, LogLevel.Critical, "{Backend}: {Effect} failed unexpectedly. This is a fault of the gateway: please report it.")]
+    public static partial void EffectFailed(ILogger logger, string backend, string effect, Exception exception);
+
+    [LoggerMessage(2021, LogLevel.Error, "{Backend}: a listener of status changes threw. This is a fault of the gateway: please report it.")]
+    public static partial void ListenerFailed(ILogger logger, string backend, Exception exception);
+}

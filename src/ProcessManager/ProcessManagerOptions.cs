@@ -1,0 +1,11 @@
+namespace LlmGateway.ProcessManager;
+
+/// <summary>What all replica sets of a gateway share.</summary>
+public sealed class ProcessManagerOptions
+{
+    /// <summary>Processes that may start at the same time; the others wait in line. <value>1 to 256; default 2.</value></summary>
+    public int StartPermits { get; set; } = 2;
+
+    /// <summary>Folder in which the folder for Unix sockets is made. <value>Default null: the system's temporary one.</value></summary>
+    public string? RuntimeDirectory { get; set; }
+}

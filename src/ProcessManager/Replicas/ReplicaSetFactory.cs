@@ -1,0 +1,49 @@
+using System.Collections.Immutable;
+using LlmGateway.ProcessManager.Launching;
+using LlmGateway.ProcessManager.Supervision;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Options;
+
+namespace LlmGateway.ProcessManager.Replicas;
+
+/// <inheritdoc cref="IReplicaSetFactory"/>
+internal sealed class ReplicaSetFactory : IReplicaSetFactory, IDisposable
+{
+    private readonly Launcher _launcher;
+    private readonly SocketFolder _sockets;
+    private readonly StartPermits _permits;
+    private readonly ReplicaSurroundings _around;
+
+    public ReplicaSetFactory(IOptions<ProcessManagerOptions> options, TimeProvider time, ILoggerFactory loggers)
+    {
+        _launcher = new(loggers.CreateLogger<Launcher>());
+        _sockets = new(options.Value.RuntimeDirectory);
+        _permits = new(options.Value.StartPermits);
+        _around = new(_launcher, new PortPool(time), _sockets, _permits, time, Random.Shared.NextDouble, loggers.CreateLogger<Supervisor>());
+    }
+
+    public IReplicaSet Create(ReplicaSetOptions options, IReplicaTraffic traffic)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        ArgumentNullException.ThrowIfNull(traffic);
+        return new ReplicaSet(options, traffic, _around);
+    }
+
+    public ImmutableArray<string> Preview(ReplicaSetOptions options, int index, int port)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        var place = options.Transport is ReplicaTransport.Unix
+            ? new LaunchPlace($"/tmp/llmgw/{index}.sock", null, index) // the real folder is made at the first launch
+            : new LaunchPlace("127.0.0.1", port, index);
+        var program = Preflight.FindProgram(options.Executable, Environment.GetEnvironmentVariable("PATH")).Path ?? options.Executable;
+        return [program, .. CommandLine.Masked(CommandLine.Build(options, place, Environment.ProcessorCount))];
+    }
+
+    /// <summary>Ends whatever still lives: the launcher's thread is what children's lives are tied to.</summary>
+    public void Dispose()
+    {
+        _launcher.Dispose();
+        _sockets.Dispose();
+        _permits.Dispose();
+    }
+}

@@ -1,0 +1,262 @@
+using System.Collections.Immutable;
+using System.Globalization;
+using System.Security.Cryptography;
+using LlmGateway.Probes;
+using LlmGateway.ProcessManager.Launching;
+using LlmGateway.ProcessManager.Replicas;
+using Microsoft.Extensions.Logging;
+
+namespace LlmGateway.ProcessManager.Supervision;
+
+/// <summary>What all replicas share.</summary>
+internal sealed record ReplicaSurroundings(
+    ILauncher Launcher, PortPool Ports, SocketFolder Sockets, StartPermits Permits, TimeProvider Time, Func<double> Random, ILogger Logger);
+
+/// <summary>Carries out effects for one replica. Started by its supervisor's loop only, never awaited; what comes of it goes back as an event.</summary>
+internal sealed class ReplicaEffects(
+    ReplicaSetOptions options, int index, ReplicaSurroundings around, IReplicaTraffic traffic, OutputRing output, Action<SupervisorEvent> post)
+    : IDisposable
+{
+    /// <summary>Lines of output that are kept with the report of an end.</summary>
+    private const int TailLines = 50;
+
+    private readonly string _backend = $"{options.Model}/{index.ToString(CultureInfo.InvariantCulture)}";
+
+    /// <summary>At most two: one that ends and one that begins. Only the supervisor's loop touches it.</summary>
+    private readonly Dictionary<int, Generation> _generations = [];
+
+    /// <summary>The timer of backoff or slow retry: it runs between two generations.</summary>
+    private ITimer? _waiting;
+
+    public void Start(Effect effect)
+    {
+        switch (effect)
+        {
+            case Effect.RequestPermit request:
+                var born = _generations[request.Generation] = new(request.Generation);
+                Run(effect, born, RequestPermitAsync);
+                break;
+            case Effect.Retire retire:
+                if (_generations.Remove(retire.Generation, out var over))
+                {
+                    over.Dispose();
+                }
+
+                break;
+            case Effect.ReleasePermit release when Find(release.Generation) is { } generation:
+                generation.ReleasePermit();
+                break;
+            case Effect.Launch launch when Find(launch.Generation) is { } generation:
+                Run(effect, generation, LaunchAsync);
+                break;
+            case Effect.WatchStartup watch when Find(watch.Generation) is { } generation:
+                WatchStartup(generation);
+                break;
+            case Effect.Warm warm when Find(warm.Generation) is { } generation:
+                generation.SetProbe(null);
+                Run(effect, generation, async it => post(await Warming.RunAsync(options, _backend, it, around.Time, around.Logger)));
+                break;
+            case Effect.WatchReadiness watch when Find(watch.Generation) is { } generation:
+                WatchReadiness(generation);
+                break;
+            case Effect.AwaitDrained drain when Find(drain.Generation) is { } generation:
+                var token = generation.BeginDrain();
+                Run(effect, generation, it => AwaitDrainedAsync(it, drain.Epoch, token));
+                break;
+            case Effect.DropTraffic drop:
+                traffic.Drop(_backend, drop.Generation);
+                break;
+            case Effect.Terminate terminate when Find(terminate.Generation) is { } generation:
+                generation.SetProbe(null);
+                generation.Child?.Terminate();
+                break;
+            case Effect.Kill kill when Find(kill.Generation) is { } generation:
+                generation.SetProbe(null);
+                generation.Child?.Kill();
+                break;
+            case Effect.SetTimer timer:
+                SetTimer(timer);
+                break;
+        }
+    }
+
+    private Generation? Find(int generation) => _generations.GetValueOrDefault(generation);
+
+    private void Run(Effect effect, Generation generation, Func<Generation, Task> run) => _ = Task.Run(async () =>
+    {
+        try
+        {
+            await run(generation);
+        }
+        catch (OperationCanceledException) when (generation.Over.IsCancellationRequested)
+        {
+            // The generation is over: nobody waits for this any more.
+        }
+        catch (Exception e) when (e is not OutOfMemoryException)
+        {
+            Log.EffectFailed(around.Logger, _backend, effect.GetType().Name, e);
+        }
+    });
+
+    private async Task RequestPermitAsync(Generation generation)
+    {
+        generation.HoldPermit(await around.Permits.AcquireAsync(generation.Over));
+        post(new SupervisorEvent.PermitGranted(generation.Number));
+    }
+
+    private async Task LaunchAsync(Generation generation)
+    {
+        LiveProcess process;
+        try
+        {
+            if (await TryLaunchAsync(generation) is { } problem)
+            {
+                post(new SupervisorEvent.LaunchFailed(generation.Number, problem.Cause, problem.Message));
+                return;
+            }
+
+            process = generation.Process!;
+        }
+        catch (Exception e) when (e is not OutOfMemoryException)
+        {
+            // The system refused: no process, no descriptors, no memory. That may pass.
+            post(new SupervisorEvent.LaunchFailed(generation.Number, ExitCause.Crash, $"It could not be launched: {e.Message}"));
+            return;
+        }
+
+        post(new SupervisorEvent.Launched(generation.Number, process));
+        await FollowToTheEndAsync(generation);
+    }
+
+    private async Task<PreflightProblem?> TryLaunchAsync(Generation generation)
+    {
+        var (program, problem) = Preflight.FindProgram(options.Executable, Environment.GetEnvironmentVariable("PATH"));
+        if (program is null)
+        {
+            return problem;
+        }
+
+        if (Preflight.CheckWorkingDirectory(options.WorkingDirectory) is { } noFolder)
+        {
+            return noFolder;
+        }
+
+        if (AddressLease.Rent(options, around.Ports, around.Sockets) is not { } lease)
+        {
+            return new(ExitCause.PortConflict, $"No port from {options.FirstPort} to {options.LastPort} is free. Give the model another range of Ports.");
+        }
+
+        generation.Hold(lease);
+        var place = new LaunchPlace(lease.Host, lease.Port, index);
+        var arguments = CommandLine.Build(options, place, Environment.ProcessorCount);
+        if (CommandLine.PlaceProblem(options, arguments, place) is { } wrong)
+        {
+            return new(ExitCause.PermanentConfig, wrong);
+        }
+
+        if (Preflight.CheckModel(options, arguments) is { } noModel)
+        {
+            return noModel;
+        }
+
+        var key = options.Kind is ReplicaKind.Command
+            ? null
+            : CommandLine.ConfiguredKey(arguments, options.Environment) ?? RandomNumberGenerator.GetHexString(64, lowercase: true);
+        var inherited = Environment.GetEnvironmentVariables().Cast<System.Collections.DictionaryEntry>()
+            .Select(variable => KeyValuePair.Create((string)variable.Key, (string?)variable.Value));
+        var request = new LaunchRequest(
+            _backend, program, arguments, LaunchEnvironment.Build(inherited, options, place, key), options.WorkingDirectory,
+            line => output.Add(generation.Number, key is null ? line : line.Replace(key, "[key]", StringComparison.Ordinal)));
+        var child = await around.Launcher.LaunchAsync(request, generation.Over);
+        generation.Hold(child);
+        generation.Child = child;
+        generation.Arguments = arguments;
+        generation.Process = new(child.Pid, lease.Address, key, around.Time.GetUtcNow());
+        Log.Launched(around.Logger, _backend, child.Pid, string.Join(' ', CommandLine.Masked(arguments).Prepend(program)));
+        return null;
+    }
+
+    private async Task FollowToTheEndAsync(Generation generation)
+    {
+        var child = generation.Child!;
+        var kills = ProcFs.OomKills();
+        var code = await child.Ended;
+
+        // Said first and by itself: the backend must leave "ready" before anything else, and cleaning up takes its time.
+        post(new SupervisorEvent.Died(generation.Number));
+        await child.CleanUpAsync(CancellationToken.None);
+        var evidence = new ExitEvidence(code, ProcFs.OomKills() > kills, output.Tail(TailLines, generation.Number));
+        post(new SupervisorEvent.Exited(generation.Number, evidence));
+    }
+
+    private void WatchStartup(Generation generation)
+    {
+        var (process, child) = (generation.Process!, generation.Child!);
+        var watch = new StartupWatch(
+            generation.Number,
+            options.Startup,
+            () => ListenerOwner.Of(process.Address, child.Pid),
+            () => child.Sample() with { LogLines = output.Written },
+            around.Time,
+            post);
+        generation.SetProbe(Probing(generation, options.Startup, watch.Add));
+    }
+
+    private void WatchReadiness(Generation generation)
+    {
+        if (options.Readiness is { } readiness)
+        {
+            generation.SetProbe(Probing(generation, readiness, report =>
+            {
+                if (report.Changed)
+                {
+                    post(new SupervisorEvent.ReadinessChanged(
+                        generation.Number, report.Verdict.Health is ProbeHealth.Healthy, report.Result.ToString()));
+                }
+            }));
+        }
+    }
+
+    private ProbeLoop Probing(Generation generation, ProbeOptions probe, Action<BackendReport> report) => ProbeLoop.Start(
+        Probe.Create(probe, generation.Process!.Address, generation.Process.ApiKey, around.Time),
+        probe, report, around.Time, around.Random, around.Logger, generation.Over);
+
+    private async Task AwaitDrainedAsync(Generation generation, int epoch, CancellationToken token)
+    {
+        try
+        {
+            await traffic.DrainedAsync(_backend, generation.Number, token);
+            post(new SupervisorEvent.Drained(generation.Number, epoch));
+        }
+        catch (OperationCanceledException) when (token.IsCancellationRequested)
+        {
+            // Resumed, or over.
+        }
+    }
+
+    private void SetTimer(Effect.SetTimer timer)
+    {
+        var due = around.Time.CreateTimer(
+            _ => post(new SupervisorEvent.TimerFired(timer.Generation, timer.Epoch)), null, timer.Delay, Timeout.InfiniteTimeSpan);
+        if (Find(timer.Generation) is { } generation)
+        {
+            generation.SetTimer(due);
+        }
+        else
+        {
+            _waiting?.Dispose();
+            _waiting = due;
+        }
+    }
+
+    public void Dispose()
+    {
+        _waiting?.Dispose();
+        foreach (var generation in _generations.Values)
+        {
+            generation.Dispose();
+        }
+
+        _generations.Clear();
+    }
+}

@@ -1,0 +1,118 @@
+using System.Collections.Immutable;
+using LlmGateway.ProcessManager.Replicas;
+
+namespace LlmGateway.ProcessManager.Supervision;
+
+/// <summary>What the restart policy remembers of one replica.</summary>
+/// <param name="Failures">Failures in a row; decides the backoff.</param>
+/// <param name="Restarts">When the counted restarts happened, on the monotonic clock, oldest first; one entry per unit of cost.</param>
+/// <param name="Exhausted">The budget was spent, and the replica has not been stable since.</param>
+/// <param name="PortConflicts">Free retries for a taken address, in a row.</param>
+internal sealed record RestartHistory(int Failures, ImmutableArray<TimeSpan> Restarts, bool Exhausted, int PortConflicts)
+{
+    public static RestartHistory Empty { get; } = new(0, [], false, 0);
+
+    public int CountIn(TimeSpan window, TimeSpan now) => Restarts.Count(at => at > now - window);
+}
+
+/// <summary>What the policy says.</summary>
+internal enum RestartAction
+{
+    /// <summary>Start again after the delay.</summary>
+    Restart,
+
+    /// <summary>The budget is spent: try again after the long delay.</summary>
+    SlowRetry,
+
+    /// <summary>Down until a person acts: the budget is spent or the cause is permanent.</summary>
+    Hold,
+
+    /// <summary>Down, and rightly so.</summary>
+    StayDown,
+}
+
+/// <summary>A decision of <see cref="RestartPolicy"/>.</summary>
+/// <param name="Action">What to do.</param>
+/// <param name="Delay">After how long.</param>
+/// <param name="Cost">Units of budget that the restart takes when it happens.</param>
+/// <param name="History">What to remember.</param>
+internal readonly record struct RestartDecision(RestartAction Action, TimeSpan Delay, int Cost, RestartHistory History);
+
+/// <summary>When an ended process is started again. Pure.</summary>
+/// <remarks>
+/// The budget is a true sliding window: in any span of <c>Window</c> at most <c>MaxRestarts</c> counted restarts happen. For that a
+/// restart is entered when it happens (<see cref="Started"/>), and a decision counts the window that will end then. Once spent, the
+/// budget stays spent until the replica has been stable or a person resets it: a slow retry that fails is followed by a slow retry.
+/// </remarks>
+internal static class RestartPolicy
+{
+    /// <summary>Between tries once the budget is spent.</summary>
+    public static readonly TimeSpan SlowRetryDelay = TimeSpan.FromMinutes(5);
+
+    /// <summary>Memory that the kernel has just taken back by force is not free again at once.</summary>
+    public static readonly TimeSpan MinOomDelay = TimeSpan.FromSeconds(10);
+
+    /// <summary>Free changes of address in a row; a further one is a failure like any other.</summary>
+    public const int MaxPortConflicts = 3;
+
+    public static RestartDecision Decide(RestartOptions options, RestartHistory history, ExitCause cause, TimeSpan now, double random)
+    {
+        if (IsPermanent(cause))
+        {
+            return new(RestartAction.Hold, TimeSpan.Zero, 0, history);
+        }
+
+        var endedWell = cause is ExitCause.UnexpectedExit;
+        switch (options.Policy)
+        {
+            case RestartPolicyKind.OnFailure when endedWell:
+            case RestartPolicyKind.Never when endedWell:
+                return new(RestartAction.StayDown, TimeSpan.Zero, 0, history);
+            case RestartPolicyKind.Never:
+                return new(RestartAction.Hold, TimeSpan.Zero, 0, history);
+        }
+
+        if (cause is ExitCause.PortConflict && history.PortConflicts < MaxPortConflicts)
+        {
+            return new(RestartAction.Restart, TimeSpan.Zero, 0, history with { PortConflicts = history.PortConflicts + 1 });
+        }
+
+        var cost = cause is ExitCause.Oom ? 2 : 1;
+        var failures = history.Failures + 1;
+        var delay = Backoff(options, failures, random);
+        if (cause is ExitCause.Oom && delay < MinOomDelay)
+        {
+            delay = MinOomDelay;
+        }
+
+        var next = history with { Failures = failures, Restarts = Prune(history.Restarts, options.Window, now) };
+        if (!history.Exhausted && next.CountIn(options.Window, now + delay) + cost <= options.MaxRestarts)
+        {
+            return new(RestartAction.Restart, delay, cost, next);
+        }
+
+        next = next with { Exhausted = true };
+        return options.OnExhausted is RestartExhausted.SlowRetry
+            ? new(RestartAction.SlowRetry, SlowRetryDelay, cost, next)
+            : new(RestartAction.Hold, TimeSpan.Zero, cost, next);
+    }
+
+    /// <summary>The restart that was decided happens now.</summary>
+    public static RestartHistory Started(RestartOptions options, RestartHistory history, int cost, TimeSpan now) =>
+        cost == 0 ? history : history with { Restarts = Prune(history.Restarts, options.Window, now).AddRange(Enumerable.Repeat(now, cost)) };
+
+    /// <summary>min(MaxBackoff, InitialBackoff · 2^(failures − 1)) ± 25 %.</summary>
+    public static TimeSpan Backoff(RestartOptions options, int failures, double random)
+    {
+        // 2^40 of the shortest first delay is past any bound; the shift must not overflow.
+        var factor = Math.Pow(2, Math.Min(failures - 1, 40));
+        var seconds = Math.Min(options.MaxBackoff.TotalSeconds, options.InitialBackoff.TotalSeconds * factor);
+        return TimeSpan.FromSeconds(seconds * (0.75 + (0.5 * random)));
+    }
+
+    /// <summary>A new start would end the same way.</summary>
+    public static bool IsPermanent(ExitCause cause) => cause is ExitCause.ModelInvalid or ExitCause.WrongBuild or ExitCause.PermanentConfig;
+
+    private static ImmutableArray<TimeSpan> Prune(ImmutableArray<TimeSpan> restarts, TimeSpan window, TimeSpan now) =>
+        restarts.RemoveAll(at => at <= now - window);
+}

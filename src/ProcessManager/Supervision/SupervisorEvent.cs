@@ -1,0 +1,59 @@
+using System.Collections.Immutable;
+using LlmGateway.ProcessManager.Replicas;
+
+namespace LlmGateway.ProcessManager.Supervision;
+
+/// <summary>What reaches a supervisor's mailbox.</summary>
+internal abstract record SupervisorEvent
+{
+    /// <summary>An operator, or the replica set, asks.</summary>
+    internal sealed record Asked(ReplicaVerb Verb) : SupervisorEvent;
+
+    /// <summary>A stop that was asked for before must not take its time any longer.</summary>
+    internal sealed record HurryAsked : SupervisorEvent;
+
+    /// <summary>What an effect found. It speaks of one generation and is void in any other.</summary>
+    internal abstract record Report(int Generation) : SupervisorEvent;
+
+    /// <summary>The replica may start now.</summary>
+    internal sealed record PermitGranted(int Generation) : Report(Generation);
+
+    /// <summary>A process lives.</summary>
+    internal sealed record Launched(int Generation, LiveProcess Process) : Report(Generation);
+
+    /// <summary>No process was made.</summary>
+    internal sealed record LaunchFailed(int Generation, ExitCause Cause, string Message) : Report(Generation);
+
+    /// <summary>Our process answers on its address, so far only that it is loading.</summary>
+    internal sealed record Answered(int Generation) : Report(Generation);
+
+    /// <summary>The startup probe passed.</summary>
+    internal sealed record StartupPassed(int Generation) : Report(Generation);
+
+    /// <summary>It will not come up: no progress, or another process holds the address.</summary>
+    internal sealed record StartupFailed(int Generation, ExitCause Cause, string Message) : Report(Generation);
+
+    /// <summary>The server said who it is and how many slots it has.</summary>
+    internal sealed record Warmed(int Generation, int Slots) : Report(Generation);
+
+    /// <summary>The readiness verdict changed.</summary>
+    internal sealed record ReadinessChanged(int Generation, bool Healthy, string Finding) : Report(Generation);
+
+    /// <summary>No request runs there any more. <paramref name="Epoch"/> names the drain that it answers.</summary>
+    internal sealed record Drained(int Generation, int Epoch) : Report(Generation);
+
+    /// <summary>The process has ended; what it left behind is still being swept up.</summary>
+    internal sealed record Died(int Generation) : Report(Generation);
+
+    /// <summary>Nothing of it lives, and its output has been read.</summary>
+    internal sealed record Exited(int Generation, ExitEvidence Evidence) : Report(Generation);
+
+    /// <summary>The timer that was set in this epoch is due; in any later epoch it is void.</summary>
+    internal sealed record TimerFired(int Generation, int Epoch) : Report(Generation);
+}
+
+/// <summary>What is left of a process for judging how it ended.</summary>
+/// <param name="Code">As .NET reports it: 128 + n for signal n.</param>
+/// <param name="KernelKilledForMemory">The kernel's count of such kills rose while the process lived.</param>
+/// <param name="Tail">The last lines of its output, oldest first.</param>
+internal sealed record ExitEvidence(int Code, bool KernelKilledForMemory, ImmutableArray<string> Tail);
