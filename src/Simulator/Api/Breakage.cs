@@ -1,4 +1,5 @@
 using Microsoft.AspNetCore.Connections.Features;
+using Microsoft.AspNetCore.Http.Features;
 
 namespace LlmGateway.Simulator.Api;
 
@@ -46,10 +47,13 @@ internal static class Breakage
         throw new BrokenOffException();
     }
 
-    // Completing the transport's pipe makes Kestrel send all of it and close; aborting at once would race with the sending.
+    // Completing the transport's pipe makes Kestrel send all of it and close; aborting before that is done would race with the sending.
     private static async Task EndTransportAsync(HttpContext http)
     {
+        var closed = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        using var registration = http.Features.GetRequiredFeature<IConnectionLifetimeFeature>().ConnectionClosed.Register(closed.SetResult);
         await Transport(http).Transport.Output.CompleteAsync().ConfigureAwait(false);
+        await closed.Task.ConfigureAwait(false);
         throw new BrokenOffException();
     }
 

@@ -37,11 +37,6 @@ internal sealed class StreamSink(Exchange exchange, AnswerRequest request, Diale
 
             // After the headers, so that they do not announce it: the real server closes behind a stream without saying so.
             exchange.Http.Features.Get<IConnectionLifetimeNotificationFeature>()?.RequestClose();
-            if (Faults.DropAfterTokens == 0)
-            {
-                await DropAsync().ConfigureAwait(false);
-            }
-
             if (request.ReturnProgress)
             {
                 dialect.PromptProgress(_events, generation);
@@ -67,6 +62,12 @@ internal sealed class StreamSink(Exchange exchange, AnswerRequest request, Diale
         await _turn.WaitAsync().ConfigureAwait(false);
         try
         {
+            // In place of the next token: what was sent before has had time to arrive.
+            if (generation.Predicted > Faults.DropAfterTokens)
+            {
+                await DropAsync().ConfigureAwait(false);
+            }
+
             if (_opened.Add(generation.Index))
             {
                 dialect.Open(_events, generation);
@@ -79,10 +80,6 @@ internal sealed class StreamSink(Exchange exchange, AnswerRequest request, Diale
             }
 
             await FlushAsync().ConfigureAwait(false);
-            if (generation.Predicted >= Faults.DropAfterTokens)
-            {
-                await DropAsync().ConfigureAwait(false);
-            }
         }
         finally
         {
@@ -90,15 +87,23 @@ internal sealed class StreamSink(Exchange exchange, AnswerRequest request, Diale
         }
     }
 
-    public ValueTask EndedAsync(Generation generation) => WriteAsync(generation, static (sink, g) =>
+    public async ValueTask EndedAsync(Generation generation)
     {
-        if (sink._opened.Add(g.Index))
+        if (Faults.DropAfterTokens is not null)
         {
-            sink.Dialect.Open(sink._events, g);
+            await DropAsync().ConfigureAwait(false);
         }
 
-        sink.Dialect.Close(sink._events, g);
-    });
+        await WriteAsync(generation, static (sink, g) =>
+        {
+            if (sink._opened.Add(g.Index))
+            {
+                sink.Dialect.Open(sink._events, g);
+            }
+
+            sink.Dialect.Close(sink._events, g);
+        }).ConfigureAwait(false);
+    }
 
     public ValueTask PingAsync() => WriteAsync(null!, static (sink, _) => sink._events.Raw(":\n\n"u8));
 

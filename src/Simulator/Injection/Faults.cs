@@ -83,7 +83,7 @@ internal sealed record Faults
 
     // Streams.
 
-    [Description("break streams after this many tokens; 0 is after the headers")]
+    [Description("break streams in place of the token after this many; 0 is after the headers")]
     public int? DropAfterTokens { get; init; }
 
     [Description("how: reset (RST), close (FIN, no last chunk), end (last chunk, no end of the API), half-close, half-end (the same two after half an event)")]
