@@ -1,1 +1,13 @@
-return 0;
+using LlmGateway.Simulator.CommandLine;
+using LlmGateway.Simulator.Hosting;
+
+var command = CommandLineReader.Read(args, Environment.GetEnvironmentVariable);
+if (command.Settings is null)
+{
+    (command.ToStandardOutput ? Console.Out : Console.Error).Write(command.Text);
+    return command.ExitCode;
+}
+
+using var errors = Console.OpenStandardError();
+using var host = new SimulatorHost(command.Settings, command.Faults, errors, TimeProvider.System);
+return await host.RunAsync();
