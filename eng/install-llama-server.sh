@@ -17,10 +17,7 @@ suite=forky
 version='1:0.7.0+dfsg-2'
 declare -A checksums=([amd64]=3007c170f116891974bd37d5ba802f094c7d020412f2100cc71582fc8530895c)
 
-case ${1:-} in
-    '' | -*) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$0"; [ "${1:-}" = --help ] && exit 0 || exit 2 ;;
-esac
-dir=$(absolute_folder "$1")
+folder_argument "$@"
 server=$dir/bin/llama-server
 
 # A missing CPU backend shows only when a model is loaded, and then before its file is looked at.

@@ -14,6 +14,7 @@
 # llama-server's router and the browser both start copies of themselves through it. The folder can't be moved then.
 
 debian_open() {
+    refuse_system_folder "${1:-}"
     DEBIAN_DIR=$1 DEBIAN_SUITE=$2
     DEBIAN_NEW=$DEBIAN_DIR/root.new DEBIAN_ROOT=$DEBIAN_DIR/root _debian_work=$DEBIAN_DIR/.work
     local tool
@@ -75,10 +76,9 @@ debian_relocate() { # LIBRARY-PATH PROGRAM...
 }
 
 debian_commit() {
-    rm -rf "$DEBIAN_DIR/root.old"
-    [ ! -e "$DEBIAN_ROOT" ] || mv "$DEBIAN_ROOT" "$DEBIAN_DIR/root.old"
-    mv "$DEBIAN_NEW" "$DEBIAN_ROOT"
-    rm -rf "$DEBIAN_DIR/root.old" "$_debian_work"
+    touch "$DEBIAN_NEW/$INSTALLED"
+    replace_root "$DEBIAN_NEW" "$DEBIAN_DIR"
+    rm -rf "$_debian_work"
 }
 
 # VERSION and SHA-256 of an installed or unpacked package: debian_field ROOT PACKAGE 2|3
