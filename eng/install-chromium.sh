@@ -10,11 +10,12 @@
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/lib/system.sh"
+. "$here/lib/own-folder.sh"
 . "$here/lib/debian.sh"
 
 suite=trixie
 
-folder_argument "$@"
+own_folder "$@"
 browser=$dir/bin/chromium
 
 runs() { # a page that needs a renderer, the network stack and a font
@@ -27,7 +28,7 @@ if [ -f "$dir/root/packages.txt" ] && "$browser" --version >/dev/null 2>&1; then
 fi
 
 echo "chromium: downloading chromium-headless-shell from Debian $suite (about 150 MB) ..."
-debian_open "$dir" "$suite"
+debian_open "$suite"
 debian_download chromium-headless-shell fonts-dejavu-core fontconfig-config
 debian_unpack
 

@@ -11,13 +11,14 @@
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/lib/system.sh"
+. "$here/lib/own-folder.sh"
 . "$here/lib/debian.sh"
 
 suite=forky
 version='1:0.7.0+dfsg-2'
 declare -A checksums=([amd64]=3007c170f116891974bd37d5ba802f094c7d020412f2100cc71582fc8530895c)
 
-folder_argument "$@"
+own_folder "$@"
 server=$dir/bin/llama-server
 
 # A missing CPU backend shows only when a model is loaded, and then before its file is looked at.
@@ -41,7 +42,7 @@ if [ -f "$dir/root/packages.txt" ] && runs; then
 fi
 
 echo "llama-server: downloading llama.cpp-tools $version from Debian $suite ..."
-debian_open "$dir" "$suite"
+debian_open "$suite"
 if debian_has llama.cpp-tools "$version"; then
     debian_download "llama.cpp-tools=$version"
 else

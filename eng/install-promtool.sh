@@ -10,11 +10,12 @@
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/lib/system.sh"
+. "$here/lib/own-folder.sh"
 . "$here/lib/debian.sh"
 
 suite=trixie
 
-folder_argument "$@"
+own_folder "$@"
 
 if [ -f "$dir/root/packages.txt" ] && "$dir/bin/promtool" --version >/dev/null 2>&1; then
     echo "promtool $(debian_field "$dir/root" prometheus 2) is in $dir"
@@ -22,7 +23,7 @@ if [ -f "$dir/root/packages.txt" ] && "$dir/bin/promtool" --version >/dev/null 2
 fi
 
 echo "promtool: downloading prometheus from Debian $suite ..."
-debian_open "$dir" "$suite"
+debian_open "$suite"
 debian_download prometheus
 debian_unpack
 debian_relocate "$(debian_final "$DEBIAN_LIB")" "$DEBIAN_NEW"/usr/bin/{prometheus,promtool}

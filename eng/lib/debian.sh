@@ -2,35 +2,36 @@
 # Debian packages with all their libraries, libc included, in one folder: beside the system, without touching it.
 #
 # Nothing of the system's is changed (sources, lists, cache, package database) and root is not needed, so a program
-# of one Debian suite runs on any Debian or Ubuntu machine. Source after system.sh, and call in this order:
+# of one Debian suite runs on any Debian or Ubuntu machine. Source after own-folder.sh, whose $dir it fills, and call:
 #
-#   debian_open DIR SUITE         an apt of our own below DIR, and its package lists
+#   debian_open SUITE             an apt of our own below $dir, and its package lists
 #   debian_download PACKAGE...    the packages and everything they depend on; fails when one can't be had
 #   debian_unpack                 into $DEBIAN_NEW; writes $DEBIAN_NEW/packages.txt: name, version, SHA-256
 #   debian_relocate PROGRAM...    (relative to the root) gives programs the unpacked ld.so and libraries
-#   debian_commit                 DIR/root becomes what was unpacked, in one step
+#   debian_commit                 $dir/root becomes what was unpacked
 #
 # Programs are patched (patchelf) rather than started by "ld.so PROGRAM", where /proc/self/exe would be ld.so:
 # llama-server's router and the browser both start copies of themselves through it. The folder can't be moved then.
 
 debian_open() {
-    refuse_system_folder "${1:-}"
-    DEBIAN_DIR=$1 DEBIAN_SUITE=$2
-    DEBIAN_NEW=$DEBIAN_DIR/root.new DEBIAN_ROOT=$DEBIAN_DIR/root _debian_work=$DEBIAN_DIR/.work
-    local tool
+    DEBIAN_SUITE=$1
+    DEBIAN_NEW=${dir:?}/root.new _debian_work=${dir:?}/.work
+    local tool keyring archive
     for tool in apt-get apt-cache dpkg-deb; do
         command -v "$tool" >/dev/null || die "$tool is not there: this installer is for Debian and Ubuntu" \
             "Elsewhere install the program yourself and name it by its variable (see ./test.sh --help)."
     done
 
-    rm -rf "$_debian_work" "$DEBIAN_NEW"
-    trap 'rm -rf "$_debian_work" "$DEBIAN_NEW"' EXIT
+    discard .work root.new
+    trap 'discard .work root.new' EXIT
     mkdir -p "$_debian_work/lists/partial" "$_debian_work/cache/archives/partial" "$DEBIAN_NEW"
     : > "$_debian_work/status" # an empty package database: apt resolves the whole closure
-    echo "deb [signed-by=$(_debian_keyring)] $(_debian_archive) $DEBIAN_SUITE main" > "$_debian_work/sources.list"
+    keyring=$(_debian_keyring) || exit 1
+    archive=$(_debian_archive)
+    echo "deb [signed-by=$keyring] $archive $DEBIAN_SUITE main" > "$_debian_work/sources.list"
     _debian_apt apt-get -o APT::Update::Error-Mode=any update >"$_debian_work/update.log" 2>&1 || {
         cat "$_debian_work/update.log" >&2
-        die "the package lists of Debian $DEBIAN_SUITE could not be had from $(_debian_archive)" \
+        die "the package lists of Debian $DEBIAN_SUITE could not be had from $archive" \
             "Check the network, or name another mirror: DEBIAN_MIRROR=http://HOST/debian"
     }
 }
@@ -60,7 +61,7 @@ debian_unpack() {
 }
 
 # The path that something below $DEBIAN_NEW will have after debian_commit.
-debian_final() { printf '%s\n' "$DEBIAN_ROOT${1#"$DEBIAN_NEW"}"; }
+debian_final() { printf '%s\n' "${dir:?}/root${1#"$DEBIAN_NEW"}"; }
 
 # RPATH, not RUNPATH: it is handed on to the libraries that a library needs, and wins over LD_LIBRARY_PATH.
 debian_patch_library() { # FILE LIBRARY-PATH
@@ -76,16 +77,16 @@ debian_relocate() { # LIBRARY-PATH PROGRAM...
 }
 
 debian_commit() {
-    touch "$DEBIAN_NEW/$INSTALLED"
-    replace_root "$DEBIAN_NEW" "$DEBIAN_DIR"
-    rm -rf "$_debian_work"
+    discard root
+    mv "$DEBIAN_NEW" "${dir:?}/root"
+    discard .work
 }
 
 # VERSION and SHA-256 of an installed or unpacked package: debian_field ROOT PACKAGE 2|3
 debian_field() { awk -v package="$2" -v field="$3" '$1 == package { print $field }' "$1/packages.txt"; }
 
 _debian_patchelf() {
-    "$_debian_loader" --library-path "$DEBIAN_LIB" "$DEBIAN_NEW/usr/bin/patchelf" "$@"
+    "${_debian_loader:?}" --library-path "$DEBIAN_LIB" "$DEBIAN_NEW/usr/bin/patchelf" "$@"
 }
 
 _debian_apt() {
