@@ -4,6 +4,7 @@ using LlmGateway.Gateway.Keys;
 using LlmGateway.Gateway.Models;
 using LlmGateway.Gateway.Operations;
 using LlmGateway.Gateway.Requests;
+using Microsoft.AspNetCore.Http.Features;
 
 namespace LlmGateway.Gateway;
 
@@ -154,23 +155,24 @@ internal static class GatewayPipeline
 
         var list = new ModelList(services.GetRequiredService<ModelCatalogue>(), services.GetRequiredService<BackendRegistry>(), lifecycle.StartedAt);
         string[] read = [HttpMethods.Get, HttpMethods.Head];
-        app.MapMethods("/v1/models", read, (HttpContext context) => list.All(context.Caller()));
-        app.MapMethods("/models", read, (HttpContext context) => list.All(context.Caller()));
-        app.MapMethods("/v1/models/{**id}", read, (HttpContext context, string id) => list.One(context.Caller(), Uri.UnescapeDataString(id)));
+        app.MapMethods("/v1/models", read, (HttpContext context) => list.All(context.GetCaller()));
+        app.MapMethods("/models", read, (HttpContext context) => list.All(context.GetCaller()));
+        app.MapMethods("/v1/models/{**id}", read, (HttpContext context, string id) => list.One(context.GetCaller(), Uri.UnescapeDataString(id)));
 
         var reader = services.GetRequiredService<RequestReader>();
         var handler = services.GetRequiredService<InferenceHandler>();
+        var metrics = services.GetRequiredService<RequestMetrics>();
         foreach (var endpoint in InferenceEndpoint.All)
         {
             foreach (var path in endpoint.Paths)
             {
                 app.MapPost(path, async context =>
                 {
-                    var (request, error) = await reader.ReadAsync(context, endpoint, context.Caller(), context.TraceIdentifier);
+                    var (request, error) = await reader.ReadAsync(context, endpoint, context.GetCaller(), context.TraceIdentifier);
                     if (request is null)
                     {
-                        handler.CountRefused(endpoint, error!);
-                        await ApiErrorWriter.WriteAsync(context, error!, endpoint.Dialect, context.TraceIdentifier);
+                        metrics.Ended("none", endpoint.Name, error!.Status, RequestMetrics.OutcomeOf(error));
+                        await ApiErrorWriter.WriteAsync(context, error, endpoint.Dialect, context.TraceIdentifier);
                         return;
                     }
 
@@ -183,7 +185,7 @@ internal static class GatewayPipeline
         }
     }
 
-    private static Caller Caller(this HttpContext context) => context.Features.GetRequiredFeature<Caller>();
+    private static Caller GetCaller(this HttpContext context) => context.Features.GetRequiredFeature<Caller>();
 
     private static bool IsHealth(PathString path) => path.Equals("/health", StringComparison.OrdinalIgnoreCase);
 

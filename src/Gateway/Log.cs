@@ -17,7 +17,4 @@ internal static partial class Log
 
     [LoggerMessage(3004, LogLevel.Warning, "{Warning}")]
     public static partial void ConfigurationWarning(ILogger logger, string warning);
-
-    [LoggerMessage(3005, LogLevel.Warning, "SIGHUP: reloading is not there yet; restart the gateway to apply a changed configuration")]
-    public static partial void NoReload(ILogger logger);
 }

@@ -1,1 +1,11 @@
-return 0;
+using LlmGateway.Gateway;
+
+try
+{
+    return await CommandLine.RunAsync(args);
+}
+catch (Exception e)
+{
+    await Console.Error.WriteLineAsync($"The gateway failed: {e}");
+    return ExitCodes.Software;
+}

@@ -28,13 +28,13 @@ internal sealed record GatewayStatus(
 
 internal sealed record ConfigurationStatus(string? Path, DateTimeOffset LoadedAt, ImmutableArray<string> Errors);
 
-internal sealed record ModelStatus(string Name, IReadOnlyList<string> Aliases, string State, QueueReport Queue, ImmutableArray<BackendReport> Replicas);
+internal sealed record ModelStatus(string Name, IReadOnlyList<string> Aliases, string State, QueueReport Queue, ImmutableArray<ReplicaReport> Replicas);
 
 internal sealed record QueueReport(int Depth, int Limit, long Bytes, double OldestAgeSeconds, ImmutableArray<BandReport> Bands);
 
 internal sealed record BandReport(string Priority, int Depth);
 
-internal sealed record BackendReport(
+internal sealed record ReplicaReport(
     string Backend,
     string Kind,
     string State,
@@ -90,11 +90,11 @@ internal sealed class StatusReporter(
             [.. snapshot.Entries.Select(entry => Report(model, entry, queue))]);
     }
 
-    private BackendReport Report(Model model, BackendEntry entry, QueueStatus queue)
+    private ReplicaReport Report(Model model, BackendEntry entry, QueueStatus queue)
     {
         var slots = queue.Slots.LastOrDefault(slots => slots.Backend == entry.Name);
         var replica = entry.Replica;
-        return new BackendReport(
+        return new ReplicaReport(
             entry.Name,
             JsonNamingPolicy.KebabCaseLower.ConvertName(model.Options.Kind.ToString()),
             replica is null ? entry.Condition == BackendCondition.Ready ? "ready" : "not_ready" : JsonNamingPolicy.SnakeCaseLower.ConvertName(replica.State.ToString()),

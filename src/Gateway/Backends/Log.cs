@@ -1,0 +1,8 @@
+namespace LlmGateway.Gateway.Backends;
+
+/// <summary>Event ids 3100 to 3199.</summary>
+internal static partial class Log
+{
+    [LoggerMessage(3100, LogLevel.Information, "{Backend} is {State}: {Result}")]
+    public static partial void RemoteChanged(ILogger logger, string backend, string state, string result);
+}

@@ -1,0 +1,78 @@
+using LlmGateway.Gateway.Models;
+using LlmGateway.Probes;
+using LlmGateway.ProcessManager;
+using LlmGateway.ProcessManager.Replicas;
+
+namespace LlmGateway.Gateway;
+
+/// <summary><c>llm-gateway check</c>: reads, validates, and shows what would be run.</summary>
+internal static class CheckVerb
+{
+    public static int Run(LoadedConfiguration configuration, TextWriter output, TextWriter errors)
+    {
+        if (!configuration.Errors.IsEmpty)
+        {
+            ReportErrors(configuration, errors);
+            return ExitCodes.Configuration;
+        }
+
+        var options = configuration.Options;
+        var catalogue = new ModelCatalogue(options);
+        output.WriteLine($"configuration  {configuration.Path ?? "(command line)"}: ok");
+        output.WriteLine($"data           {string.Join(", ", options.Gateway.Listen)}");
+        output.WriteLine($"management     {string.Join(", ", options.Management.Listen)}");
+        using var services = new ServiceCollection().AddLogging().AddSingleton(TimeProvider.System).AddProcessManager().BuildServiceProvider();
+        var factory = services.GetRequiredService<IReplicaSetFactory>();
+        foreach (var model in catalogue.Models)
+        {
+            Print(model, catalogue, factory, output);
+        }
+
+        foreach (var warning in configuration.Warnings)
+        {
+            output.WriteLine($"warning        {warning}");
+        }
+
+        return ExitCodes.Ok;
+    }
+
+    /// <summary>Writes every error on a line of its own.</summary>
+    public static void ReportErrors(LoadedConfiguration configuration, TextWriter errors)
+    {
+        errors.WriteLine($"{configuration.Path ?? "The configuration"}: {configuration.Errors.Length} error{(configuration.Errors.Length == 1 ? "" : "s")}");
+        foreach (var error in configuration.Errors)
+        {
+            errors.WriteLine($"  {error}");
+        }
+    }
+
+    private static void Print(Model model, ModelCatalogue catalogue, IReplicaSetFactory factory, TextWriter output)
+    {
+        var options = model.Options;
+        var kind = System.Text.Json.JsonNamingPolicy.KebabCaseLower.ConvertName(options.Kind.ToString());
+        output.WriteLine();
+        output.WriteLine($"model          {model.Name}{(options.Aliases.Count > 0 ? $" (also {string.Join(", ", options.Aliases)})" : "")}: {kind}");
+        output.WriteLine($"  queue        up to {model.Queue.MaxDepth} waiting, {Duration.Format(model.Queue.Timeout)} for a slot, {Duration.Format(model.Queue.HoldWhileLoading)} while loading");
+        output.WriteLine($"  memory       {options.MemoryBytes?.ToString() ?? "not estimated yet; set MemoryBytes to declare it"}");
+        if (!model.IsLocal)
+        {
+            foreach (var remote in options.Remotes)
+            {
+                output.WriteLine($"  remote       {BackendAddress.Remote(new Uri(remote.Url))}, {remote.Slots} slots");
+            }
+
+            return;
+        }
+
+        output.WriteLine($"  replicas     {options.Replicas} × {options.Slots} slots, {(options.Transport == ReplicaTransport.Unix ? "Unix sockets" : $"ports {options.Ports}")}");
+        var replicaSet = model.ToReplicaSet(catalogue.LocalReplicas, GatewayHost.SimulatorPath);
+        for (var i = 0; i < options.Replicas; i++)
+        {
+            output.WriteLine($"  {model.Name}/{i}: {string.Join(' ', factory.Preview(replicaSet, i, options.Ports.First + i).Select(Quote))}");
+        }
+    }
+
+    /// <summary>As a shell would need it; for reading only, nothing runs through a shell.</summary>
+    private static string Quote(string argument) =>
+        argument.Length > 0 && argument.All(c => char.IsAsciiLetterOrDigit(c) || "-_./:=,@%+".Contains(c, StringComparison.Ordinal)) ? argument : $"'{argument.Replace("'", "'\\''", StringComparison.Ordinal)}'";
+}
