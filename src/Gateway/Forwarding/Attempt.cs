@@ -26,6 +26,9 @@ internal enum AttemptEnd
     /// <summary>The backend says that it is still loading.</summary>
     Loading,
 
+    /// <summary>The backend does not offer this endpoint.</summary>
+    NotOffered,
+
     /// <summary>The backend failed before the first byte reached the client.</summary>
     Failed,
 
@@ -91,6 +94,9 @@ internal sealed class Attempt : HttpTransformer, IDisposable
         // The forwarder's own token must not be cancelled once the answer has begun: it would keep the last event from the client.
         _sending = _timer.Token.UnsafeRegister(static send => ((CancellationTokenSource)send!).Cancel(), _send);
         context.Request.Body = _request.Body.OpenRead();
+
+        // What an earlier attempt has left there would tell the forwarder that the answer is given.
+        context.Response.Clear();
         ForwarderError error;
         try
         {
@@ -121,6 +127,9 @@ internal sealed class Attempt : HttpTransformer, IDisposable
         proxyRequest.RequestUri = new Uri(_backend.Address.BaseUri, httpContext.Request.Path.Value!.TrimStart('/'));
         to.TryAddWithoutValidation("Accept", _request.Stream ? "text/event-stream, application/json" : "application/json, */*");
         to.TryAddWithoutValidation(RequestId.Header, _request.Id);
+
+        // llama-server closes after a stream although it promises to stay: the next request on that connection would fail.
+        to.ConnectionClose = _request.Stream ? true : null;
         if (from.TraceParent.ToString() is { Length: 55 } trace && !trace.AsSpan().ContainsAnyExcept(TraceParent))
         {
             to.TryAddWithoutValidation("traceparent", trace);
@@ -211,6 +220,7 @@ internal sealed class Attempt : HttpTransformer, IDisposable
         {
             _ when Refusal is not null => AttemptEnd.Refused,
             _ when BackendStatus == (int)HttpStatusCode.ServiceUnavailable => AttemptEnd.Loading,
+            _ when BackendStatus == (int)HttpStatusCode.NotImplemented => AttemptEnd.NotOffered,
             _ when _timer.HasExpired => AttemptEnd.TimedOut,
             ForwarderError.Request when Fault is HttpRequestException { HttpRequestError: HttpRequestError.ConnectionError } => AttemptEnd.Unreachable,
             _ => AttemptEnd.Failed,

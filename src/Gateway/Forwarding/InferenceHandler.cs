@@ -134,8 +134,12 @@ internal sealed class InferenceHandler(
 
             case AttemptEnd.Broken:
                 Count(run, attempt);
-                Log.StreamBroken(logger, request.Id, lease.Backend.Name, attempt.Fault?.Message ?? "it ended early");
+                Log.StreamBroken(logger, request.Id, lease.Backend.Name, attempt.Fault?.GetBaseException().Message ?? "it ended early");
                 return RequestOutcome.StreamBroken;
+
+            case AttemptEnd.NotOffered:
+                lease.End(LeaseEnd.Finished);
+                return await RefuseAsync(context, request, ApiErrors.NotOffered(request.Model.Name));
 
             case AttemptEnd.TimedOut:
                 Log.NoFirstToken(logger, request.Id, lease.Backend.Name);
@@ -143,7 +147,7 @@ internal sealed class InferenceHandler(
         }
 
         // Nothing has reached the client. The slot goes back first: whoever waits behind must not wait for the news.
-        Log.AttemptFailed(logger, request.Id, lease.Backend.Name, end, attempt.BackendStatus, attempt.Fault?.Message ?? "no reason given");
+        Log.AttemptFailed(logger, request.Id, lease.Backend.Name, end, attempt.BackendStatus, attempt.Fault?.GetBaseException().Message ?? "no reason given");
         lease.End(end == AttemptEnd.Failed && attempt.BackendStatus == 0 ? LeaseEnd.Abandoned : LeaseEnd.Finished);
         var wasAlone = lease.WasAlone;
         lease.Dispose();

@@ -99,6 +99,9 @@ internal static class ApiErrors
 
     public static ApiError UnknownEndpoint { get; } = new(404, "unknown_endpoint", "This gateway has no such endpoint.");
 
+    public static ApiError NotOffered(string model) => new(
+        404, "unknown_endpoint", $"The backend of '{model}' does not offer this endpoint (llama-server needs --embeddings for embeddings, --reranking for reranking).");
+
     public static ApiError MethodNotAllowed { get; } = new(405, "method_not_allowed", "This endpoint does not take that HTTP method.");
 
     public static ApiError BodyTooLarge(long limit) =>

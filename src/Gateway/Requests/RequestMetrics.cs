@@ -35,13 +35,16 @@ internal sealed class RequestMetrics
     {
         var meter = meters.Create(MeterName);
         _requests = meter.CreateCounter<long>("llmgateway_requests", description: "Requests by how they ended.");
-        _duration = meter.CreateHistogram<double>("llmgateway_request_duration", "s", "From arrival to the last byte.");
-        _firstToken = meter.CreateHistogram<double>("llmgateway_time_to_first_token", "s", "Streams: from arrival to the first token.");
-        _perToken = meter.CreateHistogram<double>("llmgateway_time_per_output_token", "s", "Streams: mean time between two tokens of one answer.");
+        _duration = Histogram(meter, "llmgateway_request_duration", "From arrival to the last byte.", [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600]);
+        _firstToken = Histogram(meter, "llmgateway_time_to_first_token", "Streams: from arrival to the first token.", [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600]);
+        _perToken = Histogram(meter, "llmgateway_time_per_output_token", "Streams: mean time between two tokens of one answer.", [0.001, 0.0025, 0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5]);
         _inFlight = meter.CreateUpDownCounter<long>("llmgateway_requests_in_flight", description: "Requests in the gateway, queued ones included.");
         _promptTokens = meter.CreateCounter<long>("llmgateway_prompt_tokens", description: "Prompt tokens, by whether the backend's cache held them.");
         _completionTokens = meter.CreateCounter<long>("llmgateway_completion_tokens", description: "Tokens generated.");
     }
+
+    private static Histogram<double> Histogram(Meter meter, string name, string description, double[] buckets) =>
+        meter.CreateHistogram(name, "s", description, tags: null, new InstrumentAdvice<double> { HistogramBucketBoundaries = buckets });
 
     public static string Name(RequestOutcome outcome) => outcome switch
     {

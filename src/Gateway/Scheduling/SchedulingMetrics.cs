@@ -15,7 +15,12 @@ internal sealed class SchedulingMetrics
     public SchedulingMetrics(IMeterFactory meters)
     {
         _meter = meters.Create(MeterName);
-        _wait = _meter.CreateHistogram<double>("llmgateway_queue_wait", "s", "Time that requests waited for a slot.");
+        _wait = _meter.CreateHistogram(
+            "llmgateway_queue_wait",
+            "s",
+            "Time that requests waited for a slot.",
+            tags: null,
+            new InstrumentAdvice<double> { HistogramBucketBoundaries = [0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300] });
         _rejected = _meter.CreateCounter<long>("llmgateway_rejected", description: "Requests refused by the queue.");
     }
 

@@ -1,3 +1,4 @@
+using System.Diagnostics.Metrics;
 using OpenTelemetry.Metrics;
 
 namespace LlmGateway.Gateway.Telemetry;
@@ -12,6 +13,6 @@ internal static class Metrics
         services.AddOpenTelemetry().WithMetrics(metrics => metrics
             .AddMeter([.. meters])
             .AddMeter("Microsoft.AspNetCore.Server.Kestrel", "System.Runtime")
-            .AddView(instrument => new MetricStreamConfiguration { CardinalityLimit = MostPoints })
+            .AddView(instrument => instrument is Histogram<double> ? null : new MetricStreamConfiguration { CardinalityLimit = MostPoints })
             .AddPrometheusExporter(exporter => exporter.ScopeInfoEnabled = false));
 }
