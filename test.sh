@@ -75,9 +75,10 @@ begin() {
 }
 
 # limited SECONDS COMMAND...: in a process group of its own, so that what it starts ends with it, and so that it ends with us.
+# A shell makes what it starts in the background deaf to Ctrl-C, and so would be every gateway that a test starts.
 limited() {
     local status=0
-    timeout --kill-after=30 "$@" </dev/null &
+    env --default-signal=INT,QUIT timeout --kill-after=30 "$@" </dev/null &
     running=$!
     wait "$running" || status=$?
     running=''
@@ -164,8 +165,8 @@ run_suite() {
 
     begin "$suite"
     mkdir -p "$results"
-    for project in tests/*.Tests; do
-        project=${project##*/}
+    for project in tests/*.Tests/*.csproj; do
+        project=$(basename "$project" .csproj)
         program=tests/$project/bin/$configuration/net10.0/$project
         report=$results/$project.$suite.xml
         rm -f -- "${report:?}"
