@@ -106,10 +106,8 @@ need_system_tools() {
 recent_node() { [ "$("$1" --print 'process.versions.node.split(".")[0]' 2>/dev/null || echo 0)" -ge 20 ]; }
 
 need_node() {
-    if [ -z "${LLMGATEWAY_NODE:-}" ]; then
-        { command -v node && command -v npm; } >/dev/null || system_install nodejs npm
-        LLMGATEWAY_NODE=$(command -v node)
-    fi
+    command -v npm >/dev/null || system_install nodejs npm
+    LLMGATEWAY_NODE=${LLMGATEWAY_NODE:-$(command -v node)}
     if ! recent_node "$LLMGATEWAY_NODE"; then # Debian 12 has 18; npm brings the official build as a package
         local package
         case $(uname -m) in
