@@ -75,9 +75,10 @@ begin() {
 }
 
 # limited SECONDS COMMAND...: in a process group of its own, so that what it starts ends with it, and so that it ends with us.
+# A shell makes what it starts in the background deaf to Ctrl-C, and so would be every gateway that a test starts.
 limited() {
     local status=0
-    timeout --kill-after=30 "$@" </dev/null &
+    env --default-signal=INT,QUIT timeout --kill-after=30 "$@" </dev/null &
     running=$!
     wait "$running" || status=$?
     running=''
@@ -105,10 +106,8 @@ need_system_tools() {
 recent_node() { [ "$("$1" --print 'process.versions.node.split(".")[0]' 2>/dev/null || echo 0)" -ge 20 ]; }
 
 need_node() {
-    if [ -z "${LLMGATEWAY_NODE:-}" ]; then
-        { command -v node && command -v npm; } >/dev/null || system_install nodejs npm
-        LLMGATEWAY_NODE=$(command -v node)
-    fi
+    command -v npm >/dev/null || system_install nodejs npm
+    LLMGATEWAY_NODE=${LLMGATEWAY_NODE:-$(command -v node)}
     if ! recent_node "$LLMGATEWAY_NODE"; then # Debian 12 has 18; npm brings the official build as a package
         local package
         case $(uname -m) in
@@ -164,8 +163,8 @@ run_suite() {
 
     begin "$suite"
     mkdir -p "$results"
-    for project in tests/*.Tests; do
-        project=${project##*/}
+    for project in tests/*.Tests/*.csproj; do
+        project=$(basename "$project" .csproj)
         program=tests/$project/bin/$configuration/net10.0/$project
         report=$results/$project.$suite.xml
         rm -f -- "${report:?}"
