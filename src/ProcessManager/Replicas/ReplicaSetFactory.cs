@@ -32,6 +32,7 @@ internal sealed class ReplicaSetFactory : IReplicaSetFactory, IDisposable
     {
         ArgumentNullException.ThrowIfNull(options);
         ArgumentNullException.ThrowIfNull(traffic);
+        Check(options);
         return new ReplicaSet(options, traffic, _around);
     }
 
@@ -43,6 +44,22 @@ internal sealed class ReplicaSetFactory : IReplicaSetFactory, IDisposable
             : new LaunchPlace("127.0.0.1", port, index);
         var program = Preflight.FindProgram(options.Executable, Environment.GetEnvironmentVariable("PATH")).Path ?? options.Executable;
         return [program, .. CommandLine.Masked(CommandLine.Build(options, place, Environment.ProcessorCount))];
+    }
+
+    /// <summary>The least that a supervisor must be able to rely on; whoever reads a configuration checks more, and says it better.</summary>
+    private static void Check(ReplicaSetOptions options)
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(options.Model);
+        ArgumentException.ThrowIfNullOrWhiteSpace(options.Executable);
+        ArgumentOutOfRangeException.ThrowIfNegative(options.Replicas);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(options.FirstPort, options.LastPort);
+        foreach (var probe in new[] { options.Startup, options.Readiness })
+        {
+            if (probe is { Kind: ProbeKind.Progress } or { Kind: ProbeKind.Exec, Command: [] })
+            {
+                throw new ArgumentException($"A probe of kind {probe.Kind} can't tell whether {options.Model} is up.", nameof(options));
+            }
+        }
     }
 
     /// <summary>Ends whatever still lives: the launcher's thread is what children's lives are tied to.</summary>

@@ -4,14 +4,8 @@ using System.Security.Cryptography;
 using LlmGateway.Probes;
 using LlmGateway.ProcessManager.Launching;
 using LlmGateway.ProcessManager.Replicas;
-using Microsoft.Extensions.Logging;
 
 namespace LlmGateway.ProcessManager.Supervision;
-
-/// <summary>What all replicas share.</summary>
-internal sealed record ReplicaSurroundings(
-    ILauncher Launcher, PortPool Ports, SocketFolder Sockets, StartPermits Permits, ProbeMetrics? Metrics,
-    TimeProvider Time, Func<double> Random, ILogger Logger);
 
 /// <summary>Carries out effects for one replica. Started by its supervisor's loop only, never awaited; what comes of it goes back as an event.</summary>
 internal sealed class ReplicaEffects(

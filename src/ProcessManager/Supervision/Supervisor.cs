@@ -42,7 +42,15 @@ internal sealed class Supervisor : IAsyncDisposable
     public async Task CommandAsync(ReplicaVerb verb, CancellationToken cancellationToken)
     {
         var done = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        await _mailbox.Writer.WriteAsync(new(new SupervisorEvent.Asked(verb), done), cancellationToken);
+        try
+        {
+            await _mailbox.Writer.WriteAsync(new(new SupervisorEvent.Asked(verb), done), cancellationToken);
+        }
+        catch (ChannelClosedException)
+        {
+            throw new ObjectDisposedException(nameof(IReplicaSet));
+        }
+
         using (cancellationToken.UnsafeRegister(_ => done.TrySetCanceled(cancellationToken), null))
         {
             await done.Task;
@@ -72,7 +80,7 @@ internal sealed class Supervisor : IAsyncDisposable
         {
             await StopAsync(new CancellationToken(canceled: true));
         }
-        catch (ChannelClosedException)
+        catch (ObjectDisposedException)
         {
             // Disposed twice at a time.
         }

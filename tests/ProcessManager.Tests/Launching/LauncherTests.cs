@@ -111,12 +111,15 @@ public sealed class LauncherTests : IDisposable
     {
         Assert.SkipUnless(OperatingSystem.IsLinux(), "the parent-death signal is Linux's");
         IChildProcess child;
+        var said = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         using (var launcher = new Launcher(NullLogger<Launcher>.Instance))
         {
-            child = await launcher.LaunchAsync(Request("sleep 1000"), Ct);
+            child = await launcher.LaunchAsync(Request("echo here; sleep 1000") with { OnLine = _ => said.TrySetResult() }, Ct);
+            await said.Task.WaitAsync(Ct); // past setpriv: before it, a child has not asked for the signal yet
         }
 
         Assert.Equal(137, await child.Ended.WaitAsync(TimeSpan.FromSeconds(20), Ct));
+        await child.CleanUpAsync(Ct);
     }
 
     private Task<IChildProcess> LaunchAsync(string script) => _launcher.LaunchAsync(Request(script), Ct);

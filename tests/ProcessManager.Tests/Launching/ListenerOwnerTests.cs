@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Sockets;
 using LlmGateway.Probes;
 using LlmGateway.ProcessManager.Launching;
+using LlmGateway.ProcessManager.Tests.Fakes;
 
 namespace LlmGateway.ProcessManager.Tests.Launching;
 
@@ -34,8 +35,7 @@ public sealed class ListenerOwnerTests
 
         Assert.Equal(ListenerProof.Ours, ListenerOwner.Of(address, ourGroup));
         Assert.Equal(ListenerProof.Stranger, ListenerOwner.Of(address, int.MaxValue));
-        listener.Stop();
-        Assert.Equal(ListenerProof.Nobody, ListenerOwner.Of(address, ourGroup));
+        Assert.Equal(ListenerProof.Nobody, ListenerOwner.Of(BackendAddress.Tcp("127.0.0.1", ScriptServer.Ports().First), ourGroup));
         Assert.Equal(ListenerProof.Unknown, ListenerOwner.Of(BackendAddress.Unix("/x.sock"), ourGroup));
     }
 

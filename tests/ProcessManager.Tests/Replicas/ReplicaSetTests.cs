@@ -281,6 +281,25 @@ public sealed class ReplicaSetTests
     }
 
     [Fact]
+    public async Task Command_AfterDispose_SaysSo()
+    {
+        using var server = new ScriptServer();
+        var test = new ReplicaSetUnderTest(server.Options());
+        test.Set.Start();
+        await test.UntilAsync(ReplicaState.Ready);
+        await test.DisposeAsync();
+        await test.DisposeAsync();
+        await Assert.ThrowsAsync<ObjectDisposedException>(() => test.Set.CommandAsync(0, ReplicaVerb.Start, Ct));
+    }
+
+    [Fact]
+    public void Create_ProbeThatAsksNothing_IsRefused()
+    {
+        using var server = new ScriptServer();
+        Assert.Throws<ArgumentException>(() => new ReplicaSetUnderTest(server.Options() with { Startup = new() { Kind = LlmGateway.Probes.ProbeKind.Progress } }));
+    }
+
+    [Fact]
     public async Task Status_Printed_HoldsNoKey()
     {
         using var server = new ScriptServer();
