@@ -89,36 +89,6 @@ public abstract partial class BackendFacts
     }
 
     [Fact]
-    public async Task Termination_DuringAStream_ClosesThePortAndEndsItUnfinished()
-    {
-        await using var backend = await fixture.StartAsync(Cancellation, "-np", "1", "-c", "30000", "-t", "1", "--sse-ping-interval", "1");
-        using var stream = await backend.SendRawAsync("/v1/chat/completions", Chat("hello", LongStream), Cancellation);
-        await backend.SlotsBecomeBusyAsync(1, Cancellation);
-        var received = new StreamReader(stream).ReadToEndAsync(Cancellation);
-
-        backend.Process.Signal(SigTerm);
-
-        Assert.DoesNotContain("[DONE]", await received, StringComparison.Ordinal);
-        Assert.Equal(0, await ExitAsync(backend.Process));
-        await Assert.ThrowsAsync<HttpRequestException>(() => backend.GetAsync("/health", Cancellation));
-    }
-
-    [Fact]
-    public async Task Termination_Twice_ExitsWithOne()
-    {
-        await using var backend = await fixture.StartAsync(Cancellation, "-np", "1", "-c", "30000", "-t", "1");
-        using var stream = await backend.SendRawAsync("/v1/chat/completions", Chat("hello", LongStream), Cancellation);
-        await backend.SlotsBecomeBusyAsync(1, Cancellation);
-
-        backend.Process.Signal(SigTerm);
-        await backend.Process.WaitForLineAsync(l => l.EndsWith("cleaning up before exit...", StringComparison.Ordinal), Cancellation);
-        backend.Process.Signal(SigTerm);
-
-        Assert.Equal(1, await ExitAsync(backend.Process));
-        Assert.Contains("Received second interrupt, terminating immediately.", backend.Process.Lines);
-    }
-
-    [Fact]
     public async Task EndOfInput_UnderARouter_EndsTheProcess()
     {
         await using var process = fixture.Launch(
