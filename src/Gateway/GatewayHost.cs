@@ -19,6 +19,7 @@ namespace LlmGateway.Gateway;
 /// <summary>A running gateway: two web servers over one set of rooms, and the processes behind them.</summary>
 internal sealed class GatewayHost : IAsyncDisposable
 {
+    private readonly LoadedConfiguration _configuration;
     private readonly GatewayOptions _options;
     private readonly WebApplication _data;
     private readonly WebApplication _management;
@@ -27,9 +28,9 @@ internal sealed class GatewayHost : IAsyncDisposable
 
     public GatewayHost(LoadedConfiguration configuration, TimeProvider time)
     {
-        _options = configuration.Options;
+        (_configuration, _options) = (configuration, configuration.Options);
         Token = ManagementToken.LoadOrCreate(_options.Management.TokenFile ?? Path.Combine(StateDirectory(_options), "management.token"));
-        _data = BuildDataPlane(configuration, time);
+        _data = BuildDataPlane(time);
         _logger = _data.Services.GetRequiredService<ILoggerFactory>().CreateLogger<GatewayHost>();
         _management = BuildManagementPlane();
     }
@@ -55,12 +56,30 @@ internal sealed class GatewayHost : IAsyncDisposable
     /// <exception cref="IOException">A listener could not bind; the message names the address.</exception>
     public async Task StartAsync(CancellationToken cancellationToken)
     {
+        foreach (var warning in _configuration.Warnings)
+        {
+            Log.ConfigurationWarning(_logger, warning);
+        }
+
         await _management.StartAsync(cancellationToken);
         await _data.StartAsync(cancellationToken);
         foreach (var source in _sources)
         {
             source.Start();
         }
+    }
+
+    /// <summary>Looks at the configuration file again. Applying a changed one needs a restart for now, and the log says so.</summary>
+    public void Reload()
+    {
+        if (_configuration.Path is not { } path)
+        {
+            Log.NothingToReload(_logger);
+            return;
+        }
+
+        var errors = ConfigurationFile.Load(path, []).Errors;
+        Log.Reread(_logger, path, errors.IsEmpty ? "valid; restart the gateway to apply it" : string.Join("; ", errors));
     }
 
     /// <summary>Takes no new work, lets what is there finish, then ends the processes and the listeners.</summary>
@@ -99,7 +118,7 @@ internal sealed class GatewayHost : IAsyncDisposable
         await _management.DisposeAsync();
     }
 
-    private WebApplication BuildDataPlane(LoadedConfiguration configuration, TimeProvider time)
+    private WebApplication BuildDataPlane(TimeProvider time)
     {
         var builder = NewServer(_options.Gateway.Listen, kestrel =>
         {
@@ -108,7 +127,7 @@ internal sealed class GatewayHost : IAsyncDisposable
         });
         var catalogue = new ModelCatalogue(_options);
         builder.Services
-            .AddSingleton(configuration)
+            .AddSingleton(_configuration)
             .AddSingleton(_options)
             .AddSingleton(catalogue)
             .AddSingleton(time)

@@ -124,7 +124,7 @@ internal sealed class Attempt : HttpTransformer, IDisposable
         // An allow-list: whatever is not named here stays here (credentials, cookies, hop-by-hop and forwarding headers, X-Conversation-Id …).
         var from = httpContext.Request.Headers;
         var to = proxyRequest.Headers;
-        proxyRequest.RequestUri = new Uri(_backend.Address.BaseUri, httpContext.Request.Path.Value!.TrimStart('/'));
+        proxyRequest.RequestUri = new Uri(_backend.Address.BaseUri, _request.Path.TrimStart('/'));
         to.TryAddWithoutValidation("Accept", _request.Stream ? "text/event-stream, application/json" : "application/json, */*");
         to.TryAddWithoutValidation(RequestId.Header, _request.Id);
 

@@ -42,7 +42,8 @@ internal sealed class InferenceHandler(
         finally
         {
             metrics.Finished(request.Model.Name);
-            metrics.Ended(request.Model.Name, request.Endpoint.Name, context.Response.StatusCode, outcome);
+            var isCancelled = outcome is RequestOutcome.CancelledQueued or RequestOutcome.CancelledInFlight;
+            metrics.Ended(request.Model.Name, request.Endpoint.Name, isCancelled ? StatusCodes.Status499ClientClosedRequest : context.Response.StatusCode, outcome);
             metrics.Took(request.Model.Name, request.Stream, time.GetElapsedTime(request.ArrivedAt));
         }
     }

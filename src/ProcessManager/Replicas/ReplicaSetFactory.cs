@@ -15,11 +15,16 @@ internal sealed class ReplicaSetFactory : IReplicaSetFactory, IDisposable
     private readonly ReplicaSurroundings _around;
 
     public ReplicaSetFactory(IOptions<ProcessManagerOptions> options, TimeProvider time, ILoggerFactory loggers)
+        : this(options, time, loggers, new PortPool(time))
+    {
+    }
+
+    internal ReplicaSetFactory(IOptions<ProcessManagerOptions> options, TimeProvider time, ILoggerFactory loggers, PortPool ports)
     {
         _launcher = new(loggers.CreateLogger<Launcher>());
         _sockets = new(options.Value.RuntimeDirectory);
         _permits = new(options.Value.StartPermits);
-        _around = new(_launcher, new PortPool(time), _sockets, _permits, time, Random.Shared.NextDouble, loggers.CreateLogger<Supervisor>());
+        _around = new(_launcher, ports, _sockets, _permits, time, Random.Shared.NextDouble, loggers.CreateLogger<Supervisor>());
     }
 
     public IReplicaSet Create(ReplicaSetOptions options, IReplicaTraffic traffic)
