@@ -96,6 +96,9 @@ internal sealed class GatewayHost : IAsyncDisposable
         catch (Exception e) when (e is TimeoutException or OperationCanceledException)
         {
             Log.DrainIncomplete(_logger, lifecycle.InFlight);
+
+            // They had their time: the processes must not wait for the same requests once more.
+            hurry = new CancellationToken(canceled: true);
         }
 
         await Task.WhenAll(_sources.Select(source => source.StopAsync(hurry)));

@@ -153,6 +153,11 @@ internal sealed class InferenceHandler(
         var wasAlone = lease.WasAlone;
         lease.Dispose();
         var isDead = await IsDeadAsync(lease.Backend, context.RequestAborted);
+        if (!isDead)
+        {
+            run.Ticket.Failed.Add(lease.Backend);
+        }
+
         var isSuspect = isDead && wasAlone && end == AttemptEnd.Failed && registry.CrashedByItself(lease.Backend);
         return run.Next(isDead, isSuspect, end, request.Model.Options.Retry.MaxAttempts) is { } error ? await RefuseAsync(context, request, error) : null;
     }
