@@ -27,7 +27,9 @@ public sealed class SimulatorFaultFacts
         var (body, isWhole) = await StreamAsync(simulator, FiveTokens);
 
         Assert.Equal(isCleanEnd, isWhole);
-        Assert.Equal(4, body.Split("\n\n").Count(e => e.StartsWith("data: {", StringComparison.Ordinal) && e.EndsWith('}')));
+
+        // The role and three tokens. A reset may overtake what its receiver has not read yet.
+        Assert.InRange(body.Split("\n\n").Count(e => e.StartsWith("data: {", StringComparison.Ordinal) && e.EndsWith('}')), how == "reset" ? 0 : 4, 4);
         Assert.Equal(how.StartsWith("half", StringComparison.Ordinal), body.EndsWith("\"cont", StringComparison.Ordinal));
         Assert.DoesNotContain("[DONE]", body, StringComparison.Ordinal);
         await simulator.ClearFaultsAsync(Cancellation);
