@@ -5,7 +5,7 @@
 #
 #   --fast         without the real llama-server
 #   --long         also the tests that take minutes
-#   --filter TEXT  only tests whose full name holds TEXT; without the format check and the audit
+#   --filter TEXT  only tests whose full name holds TEXT; without the format check, the load smoke and the audit
 #
 # It needs a Debian or Ubuntu machine with the .NET SDK of global.json. Everything else comes into .tools/ (ignored by
 # git) or, what a distribution has, by apt-get. Reports are in artifacts/test-results/. Run again, it installs nothing.
@@ -196,6 +196,16 @@ total() {
     echo "${number:-0}"
 }
 
+# load_smoke: a few seconds of load against a gateway of its own, built already; one test, for correctness and gross collapse only.
+load_smoke() {
+    begin "load smoke"
+    if limited 120 "load-tests/bin/$configuration/net10.0/load-tests" smoke --spawn --out "$results/load-smoke"; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+    fi
+}
+
 # --- the steps, fast to fail -----------------------------------------------------------------------------------------
 
 need_sdk
@@ -218,6 +228,7 @@ need_node
 run_suite integration 600 -trait Suite=Integration -trait- Suite=Real -trait- Suite=Long
 # One at a time: llama-servers that share cores spin against each other, and what is measured then is that.
 [ -n "$fast" ] || run_suite real 600 -parallel none -trait Suite=Real -trait- Suite=Long
+[ -n "$filter" ] || load_smoke
 if [ -n "$long" ]; then
     without_real=()
     [ -z "$fast" ] || without_real=(-trait- Suite=Real)

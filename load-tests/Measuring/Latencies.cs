@@ -41,7 +41,7 @@ internal sealed class Latencies(int digits = 3)
             Count, _sum / Count / 1000, Percentile(50)!.Value, Percentile(90)!.Value, Percentile(99)!.Value, Percentile(99.9)!.Value, Percentile(100)!.Value);
 
     /// <summary>How many fell between marks spaced evenly on a logarithmic scale; empty ones at both ends are left out.</summary>
-    public IReadOnlyList<LatencyBar> Bars(int perDecade = 10)
+    public IReadOnlyList<LatencyBar> Bars(int perDecade = 20)
     {
         var counts = new SortedDictionary<int, long>();
         foreach (var value in _histogram.RecordedValues())

@@ -16,7 +16,7 @@ internal static class HtmlReport
           --blue: #6ea3ff; --teal: #3cc4bc; --amber: #f2b134; --red: #ff6b76; --violet: #ab8bf0; --grey: #7b8696; } }
         body { margin: 0 auto; max-width: 1480px; padding: 20px 24px 40px; background: var(--page); color: var(--ink); font: 14px/1.45 system-ui, "Segoe UI", "DejaVu Sans", sans-serif; }
         h1 { font-size: 22px; margin: 0 0 2px; } h2 { font-size: 15px; margin: 26px 0 6px; } p { margin: 4px 0; } .soft { color: var(--soft); }
-        .cards { display: flex; flex-wrap: wrap; gap: 10px; margin: 16px 0; } .card { border: 1px solid var(--line); border-radius: 8px; padding: 8px 14px; min-width: 118px; }
+        .cards { display: flex; flex-wrap: wrap; gap: 10px; margin: 16px 0; } .card { border: 1px solid var(--line); border-radius: 8px; padding: 8px 14px; min-width: 96px; }
         .card b { display: block; font-size: 19px; font-variant-numeric: tabular-nums; } .card span { color: var(--soft); font-size: 12px; }
         .note { border-left: 4px solid var(--amber); padding: 4px 10px; background: var(--band); } .bad { color: var(--red); font-weight: 600; } .good { color: var(--teal); }
         .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(560px, 100%), 1fr)); gap: 14px; } .plots > div { border: 1px solid var(--line); border-radius: 8px; padding: 6px; }

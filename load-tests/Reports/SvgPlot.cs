@@ -59,7 +59,7 @@ internal sealed class SvgPlot(string title, double xMax, string xUnit, Func<doub
             Add($"<text class=\"tick\" x=\"{Left - 6}\" y=\"{Y(tick) + 4}\" text-anchor=\"end\">{Escape(yLabel(tick))}</text>\n");
         }
 
-        foreach (var tick in (IsLogX ? LogTicks(xMin, xMax) : LinearTicks(xMin, xMax)).Where(tick => tick >= xMin && tick <= xMax * 1.0001))
+        foreach (var tick in (IsLogX ? LogTicks(xMin, xMax) : LinearTicks(xMin, xMax, about: 12)).Where(tick => tick >= xMin && tick <= xMax * 1.0001))
         {
             Add($"<text class=\"tick\" x=\"{X(tick)}\" y=\"{Height - Bottom + 15}\" text-anchor=\"middle\">{Escape(XLabel(tick))}</text>\n");
         }
@@ -146,9 +146,9 @@ internal sealed class SvgPlot(string title, double xMax, string xUnit, Func<doub
     public static string Escape(string text) => WebUtility.HtmlEncode(text);
 
     /// <summary>Marks at 1, 2 or 5 times a power of ten that hold both ends between them.</summary>
-    internal static double[] LinearTicks(double min, double max)
+    internal static double[] LinearTicks(double min, double max, int about = 5)
     {
-        var raw = Math.Max(max - min, 1e-6) / 5;
+        var raw = Math.Max(max - min, 1e-6) / about;
         var power = Math.Pow(10, Math.Floor(Math.Log10(raw)));
         var step = power * (raw / power <= 1 ? 1 : raw / power <= 2 ? 2 : raw / power <= 5 ? 5 : 10);
         var (first, last) = ((int)Math.Floor(min / step), (int)Math.Ceiling(max / step));
