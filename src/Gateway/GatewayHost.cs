@@ -125,7 +125,8 @@ internal sealed class GatewayHost : IAsyncDisposable
     {
         var builder = NewServer(_options.Gateway.Listen, kestrel =>
         {
-            kestrel.Limits.MaxRequestBodySize = _options.Gateway.MaxRequestBody.Bytes;
+            // The reader's limit, not Kestrel's: with its own Kestrel leaves the rest unread, the connection is reset, and the client may lose the 413.
+            kestrel.Limits.MaxRequestBodySize = null;
             kestrel.Limits.RequestHeadersTimeout = TimeSpan.FromSeconds(30);
         });
         var catalogue = new ModelCatalogue(_options);
@@ -134,7 +135,7 @@ internal sealed class GatewayHost : IAsyncDisposable
             .AddSingleton(_options)
             .AddSingleton(catalogue)
             .AddSingleton(time)
-            .AddSingleton(new BodyBudget((_options.Queue.MaxBytes ?? ByteSize.FromMiB(256)).Bytes))
+            .AddSingleton(new BodyBudget((_options.Queue.MaxBytes ?? ByteSize.FromMiB(256)).Bytes) { LongestBody = _options.Gateway.MaxRequestBody.Bytes })
             .AddSingleton<RequestReader>()
             .AddSingleton<RequestMetrics>()
             .AddSingleton<KeyRing>()
