@@ -207,7 +207,9 @@ internal sealed class GatewayHost : IAsyncDisposable
             .SetMinimumLevel(LogLevel.Information)
             .AddFilter("Microsoft", LogLevel.Warning)
             .AddFilter("System", LogLevel.Warning)
-            .AddFilter("Yarp", LogLevel.None);
+            .AddFilter("Yarp", LogLevel.None)
+            // A failed start is thrown to whoever asked for it, and told in one sentence there.
+            .AddFilter("Microsoft.Extensions.Hosting.Internal.Host", LogLevel.None);
         builder.Services.Configure<Microsoft.Extensions.Logging.Console.ConsoleLoggerOptions>(console => console.LogToStandardErrorThreshold = LogLevel.Trace);
 
         // Signals are the gateway's own business: see Program.
