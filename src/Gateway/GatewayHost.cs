@@ -168,7 +168,7 @@ internal sealed class GatewayHost : IAsyncDisposable
         foreach (var model in catalogue.Models)
         {
             _sources.Add(model.IsLocal
-                ? new SupervisedBackends(model, factory.Create(model.ToReplicaSet(catalogue.LocalReplicas, SimulatorPath), traffic), registry)
+                ? new SupervisedBackends(model, factory.Create(model.ToReplicaSet(catalogue.LocalReplicas, SimulatorPath) with { DrainTimeout = _options.Gateway.DrainTimeout }, traffic), registry)
                 : new RemoteBackends(model, registry, services.GetRequiredService<TimeProvider>(), services.GetRequiredService<ILoggerFactory>()));
         }
     }
