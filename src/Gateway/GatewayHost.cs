@@ -125,7 +125,8 @@ internal sealed class GatewayHost : IAsyncDisposable
     {
         var builder = NewServer(_options.Gateway.Listen, kestrel =>
         {
-            kestrel.Limits.MaxRequestBodySize = _options.Gateway.MaxRequestBody.Bytes;
+            // The reader's limit, not Kestrel's: with its own Kestrel leaves the rest unread, the connection is reset, and the client may lose the 413.
+            kestrel.Limits.MaxRequestBodySize = null;
             kestrel.Limits.RequestHeadersTimeout = TimeSpan.FromSeconds(30);
         });
         var catalogue = new ModelCatalogue(_options);
@@ -134,7 +135,7 @@ internal sealed class GatewayHost : IAsyncDisposable
             .AddSingleton(_options)
             .AddSingleton(catalogue)
             .AddSingleton(time)
-            .AddSingleton(new BodyBudget((_options.Queue.MaxBytes ?? ByteSize.FromMiB(256)).Bytes))
+            .AddSingleton(new BodyBudget((_options.Queue.MaxBytes ?? ByteSize.FromMiB(256)).Bytes) { LongestBody = _options.Gateway.MaxRequestBody.Bytes })
             .AddSingleton<RequestReader>()
             .AddSingleton<RequestMetrics>()
             .AddSingleton<KeyRing>()
@@ -167,7 +168,7 @@ internal sealed class GatewayHost : IAsyncDisposable
         foreach (var model in catalogue.Models)
         {
             _sources.Add(model.IsLocal
-                ? new SupervisedBackends(model, factory.Create(model.ToReplicaSet(catalogue.LocalReplicas, SimulatorPath), traffic), registry)
+                ? new SupervisedBackends(model, factory.Create(model.ToReplicaSet(catalogue.LocalReplicas, SimulatorPath) with { DrainTimeout = _options.Gateway.DrainTimeout }, traffic), registry)
                 : new RemoteBackends(model, registry, services.GetRequiredService<TimeProvider>(), services.GetRequiredService<ILoggerFactory>()));
         }
     }
@@ -207,7 +208,9 @@ internal sealed class GatewayHost : IAsyncDisposable
             .SetMinimumLevel(LogLevel.Information)
             .AddFilter("Microsoft", LogLevel.Warning)
             .AddFilter("System", LogLevel.Warning)
-            .AddFilter("Yarp", LogLevel.None);
+            .AddFilter("Yarp", LogLevel.None)
+            // A failed start is thrown to whoever asked for it, and told in one sentence there.
+            .AddFilter("Microsoft.Extensions.Hosting.Internal.Host", LogLevel.None);
         builder.Services.Configure<Microsoft.Extensions.Logging.Console.ConsoleLoggerOptions>(console => console.LogToStandardErrorThreshold = LogLevel.Trace);
 
         // Signals are the gateway's own business: see Program.

@@ -76,6 +76,22 @@ public sealed class ShutdownTests
     }
 
     [Fact(Timeout = Limit)]
+    public async Task RestartCommand_LongStream_WaitsForTheDrainTimeoutAndNoLonger()
+    {
+        await using var gateway = await GatewayProcess.StartAsync(
+            """{ "Gateway": { "DrainTimeout": "500ms" }, "Models": { "demo": { "Kind": "simulator", "Slots": 2 } } }""", Ct);
+        var before = (await gateway.UntilReadyAsync(Ct)).Replica("demo/0").Pid;
+        using var stream = await gateway.Data.StreamAsync("demo", 30_000, Ct);
+
+        using var accepted = await gateway.Management.PostAsync(new Uri("api/replicas/demo/0/restart", UriKind.Relative), null, Ct);
+
+        Assert.Equal(HttpStatusCode.Accepted, accepted.StatusCode);
+        await stream.ReadToEndAsync(Ct);
+        Assert.True(stream.IsBrokenHonestly, stream.ToString());
+        await gateway.UntilAsync(status => status.Replica("demo/0") is { State: "ready", Pid: var pid } && pid != before, "a new process", Ct);
+    }
+
+    [Fact(Timeout = Limit)]
     public async Task Kill_TheGateway_NoChildOutlivesItByASecond()
     {
         await using var gateway = await GatewayProcess.StartAsync(
