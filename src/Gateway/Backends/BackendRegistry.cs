@@ -24,8 +24,9 @@ internal sealed class BackendRegistry(ModelCatalogue catalogue)
             .FirstOrDefault(backend => backend?.Name == name && backend.Generation == generation);
 
     /// <summary>True when the backend's process ended by a fault of its own, not by a signal from outside.</summary>
+    /// <remarks>While the entry still names the backend, its process has not ended, and the last exit is that of an earlier one.</remarks>
     public bool CrashedByItself(Backend backend) =>
-        Snapshot(backend.Model).Entries.FirstOrDefault(entry => entry.Name == backend.Name)?.Replica?.LastExit?.Cause
+        Snapshot(backend.Model).Entries.FirstOrDefault(entry => entry.Name == backend.Name && entry.Backend != backend)?.Replica?.LastExit?.Cause
             is ExitCause.Crash or ExitCause.Oom or ExitCause.Vram or ExitCause.UnexpectedExit;
 
     /// <summary>Puts an entry in the place of the one with its name, or adds it.</summary>

@@ -1,0 +1,59 @@
+using CsCheck;
+using LlmGateway.Gateway.Scheduling;
+using LlmGateway.Gateway.Scheduling.Placement;
+using LlmGateway.Gateway.Scheduling.Shedding;
+using LlmGateway.Gateway.Tests.Fakes;
+
+namespace LlmGateway.Gateway.Tests.Scheduling;
+
+public sealed class PlacementTests
+{
+    [Fact]
+    public void Pick_LeastInUseByShare_Wins()
+    {
+        var (small, large) = (Slots(0, 2, busy: 1), Slots(1, 8, busy: 3));
+        Assert.Same(large, LeastBusy.Pick([small, large], 1, 0));
+        Assert.Same(large, LeastBusy.Pick([small, large], 1, 1));
+        Assert.Same(large, LeastBusy.Pick([small, large], 2, 0));
+    }
+
+    [Fact]
+    public void Pick_NoneFits_IsNull()
+    {
+        Assert.Null(LeastBusy.Pick([], 1, 0));
+        Assert.Null(LeastBusy.Pick([Slots(0, 2, busy: 1, quarantined: 1), Slots(1, 0)], 1, 0));
+        Assert.Null(LeastBusy.Pick([Slots(0, 4, busy: 1)], 4, 0));
+        Assert.Null(LeastBusy.Pick([Slots(0, 4, capacity: 0)], 1, 0));
+    }
+
+    [Fact]
+    public void Pick_Equals_TakeTurnsAtAnyRotation()
+    {
+        BackendSlots[] equals = [Slots(0, 2), Slots(1, 2), Slots(2, 2)];
+        foreach (var rotation in new[] { 0, 1000, int.MaxValue - 1 })
+        {
+            Assert.NotSame(LeastBusy.Pick(equals, 1, rotation), LeastBusy.Pick(equals, 1, rotation + 1));
+        }
+
+        Assert.NotNull(LeastBusy.Pick(equals, 1, int.MaxValue));
+    }
+
+    [Fact]
+    public void RetryAfter_AnyWait_LiesBetween1And30Seconds() =>
+        Gen.Select(Gen.Double[0, 1e9], Gen.Double[0, 1]).Sample((seconds, random) => WaitEstimate.RetryAfter(TimeSpan.FromSeconds(seconds), random).TotalSeconds is >= 1 and <= 30);
+
+    [Fact]
+    public void Behind_AnyHistory_IsFinite() => Gen.Select(Gen.Double[0, 700_000].Array[0, 20], Gen.Int[0, 1_000_000], Gen.Int[0, 1000]).Sample((holds, ahead, slots) =>
+    {
+        var estimate = new WaitEstimate();
+        foreach (var hold in holds)
+        {
+            estimate.Record(TimeSpan.FromSeconds(hold));
+        }
+
+        return estimate.Behind(ahead, slots) >= TimeSpan.Zero;
+    });
+
+    private static BackendSlots Slots(int index, int total, int busy = 0, int quarantined = 0, int? capacity = null) =>
+        new(Servers.Backend(index)) { Total = total, Capacity = capacity ?? total, Busy = busy, Quarantined = quarantined };
+}

@@ -1,0 +1,176 @@
+using System.Threading.Channels;
+using LlmGateway.Gateway.Backends;
+using LlmGateway.Gateway.Models;
+using LlmGateway.Gateway.Scheduling;
+using LlmGateway.Gateway.Tests.Fakes;
+using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Extensions.Time.Testing;
+
+namespace LlmGateway.Gateway.Tests.Scheduling;
+
+public sealed class SlotReclaimerTests
+{
+    private static readonly int[] Quick = [0, 50, 200, 1000];
+
+    private readonly FakeTimeProvider _time = new();
+    private readonly FakeCensus _census = new();
+    private readonly Backend _backend = Servers.Backend();
+
+    private static CancellationToken Ct => TestContext.Current.CancellationToken;
+
+    [Fact]
+    public async Task Watch_BusySlot_LooksQuicklyThenSlowlyUntilItIsFree()
+    {
+        using var queue = await AbandonedAsync();
+        var start = _time.GetTimestamp();
+        foreach (var wait in new[] { 0, 50, 200, 1000, 3000, 3000, 3000 })
+        {
+            if (wait > 0)
+            {
+                _time.Advance(TimeSpan.FromMilliseconds(wait - 1));
+                Assert.False(_census.Looks.TryRead(out _));
+                _time.Advance(TimeSpan.FromMilliseconds(1));
+            }
+
+            (await _census.LookAsync()).SetResult(1);
+            await _census.AnsweredAsync();
+        }
+
+        Assert.Equal(1, queue.Status().Slots[0].Quarantined);
+        _time.Advance(TimeSpan.FromSeconds(3));
+        (await _census.LookAsync()).SetResult(0);
+        using var lease = await queue.AcquireAsync(new QueueTicket(Asked.Of(Configured.Model())), Ct);
+        Assert.True(lease.IsAcquired);
+        Assert.Equal(TimeSpan.FromMilliseconds(13_250), _time.GetElapsedTime(start));
+
+        _time.Advance(TimeSpan.FromMinutes(1));
+        Assert.False(_census.Looks.TryRead(out _));
+    }
+
+    [Theory]
+    [InlineData(typeof(HttpRequestException))]
+    [InlineData(typeof(IOException))]
+    [InlineData(typeof(InvalidOperationException))]
+    [InlineData(typeof(TaskCanceledException))]
+    public async Task Watch_UnansweredLook_IsSurvived(Type failure)
+    {
+        using var queue = await AbandonedAsync();
+        (await _census.LookAsync()).SetException((Exception)Activator.CreateInstance(failure)!);
+        await _census.AnsweredAsync();
+        _time.Advance(TimeSpan.FromMilliseconds(50));
+        (await _census.LookAsync()).SetResult(0);
+        (await queue.AcquireAsync(new QueueTicket(Asked.Of(Configured.Model())), Ct)).Dispose();
+    }
+
+    [Fact]
+    public async Task Watch_LookThatNeverEnds_IsGivenUpAfterTwoSeconds()
+    {
+        using var queue = await AbandonedAsync();
+        _ = await _census.LookAsync();
+        _time.Advance(TimeSpan.FromSeconds(2));
+        await _census.AnsweredAsync();
+        _time.Advance(TimeSpan.FromMilliseconds(50));
+        (await _census.LookAsync()).SetResult(0);
+        (await queue.AcquireAsync(new QueueTicket(Asked.Of(Configured.Model())), Ct)).Dispose();
+    }
+
+    [Fact]
+    public async Task Watch_ServerThatDoesNotTell_OpensTheSlot()
+    {
+        using var queue = await AbandonedAsync();
+        (await _census.LookAsync()).SetResult(null);
+        (await queue.AcquireAsync(new QueueTicket(Asked.Of(Configured.Model())), Ct)).Dispose();
+    }
+
+    [Fact]
+    public async Task Watch_BackendIsGone_Ends()
+    {
+        using var queue = await AbandonedAsync();
+        _ = await _census.LookAsync();
+        var gone = new TaskCompletionSource();
+        using var registration = _backend.Gone.Register(gone.SetResult);
+        _backend.MarkGone();
+        await gone.Task.WaitAsync(Ct);
+        await _census.AnsweredAsync();
+        _time.Advance(TimeSpan.FromMinutes(1));
+        Assert.False(_census.Looks.TryRead(out _));
+    }
+
+    [Fact]
+    public async Task Watch_AnotherSlotIsGivenUp_LooksQuicklyAgainInTheSameWatch()
+    {
+        using var queue = await AbandonedAsync(slots: 2, give: 2, keep: 1);
+        foreach (var wait in Quick)
+        {
+            _time.Advance(TimeSpan.FromMilliseconds(wait));
+            (await _census.LookAsync()).SetResult(2);
+            await _census.AnsweredAsync();
+        }
+
+        _kept!.Dispose();
+        _time.Advance(TimeSpan.FromSeconds(3));
+        (await _census.LookAsync()).SetResult(2);
+        await _census.AnsweredAsync();
+        _time.Advance(TimeSpan.FromMilliseconds(50));
+        (await _census.LookAsync()).SetResult(0);
+        (await queue.AcquireAsync(new QueueTicket(Asked.Of(Configured.Model(), slots: 2)), Ct)).Dispose();
+        Assert.Equal(1, _census.MostAtOnce);
+    }
+
+    private SlotLease? _kept;
+
+    private async Task<ModelQueue> AbandonedAsync(int slots = 1, int give = 1, int keep = 0)
+    {
+        var reclaimer = new SlotReclaimer(_census, _time, NullLogger<SlotReclaimer>.Instance);
+        var queue = new ModelQueue(
+            Configured.Model(queue: new QueueOptions { Timeout = TimeSpan.FromHours(1) }), _time, new Random(1), TestMeters.Scheduling(), reclaimer.Watch);
+        queue.Update(Servers.Snapshot(Servers.Entry(_backend, slots)));
+        for (var i = 0; i < give; i++)
+        {
+            var lease = await queue.AcquireAsync(new QueueTicket(Asked.Of(Configured.Model())), Ct);
+            if (i < give - keep)
+            {
+                lease.Dispose();
+            }
+            else
+            {
+                _kept = lease;
+            }
+        }
+
+        return queue;
+    }
+
+    /// <summary>A server whose answers a test gives.</summary>
+    private sealed class FakeCensus : ISlotCensus
+    {
+        private readonly Channel<TaskCompletionSource<int?>> _looks = Channel.CreateUnbounded<TaskCompletionSource<int?>>();
+        private readonly Channel<bool> _answered = Channel.CreateUnbounded<bool>();
+        private int _now;
+
+        public ChannelReader<TaskCompletionSource<int?>> Looks => _looks.Reader;
+
+        public int MostAtOnce { get; private set; }
+
+        public async Task<int?> BusyAsync(Backend backend, CancellationToken cancellationToken)
+        {
+            // Continues inline: when the answer is given, what follows from it is done, up to the next wait.
+            var answer = new TaskCompletionSource<int?>();
+            MostAtOnce = Math.Max(MostAtOnce, Interlocked.Increment(ref _now));
+            _looks.Writer.TryWrite(answer);
+            try
+            {
+                return await answer.Task.WaitAsync(cancellationToken);
+            }
+            finally
+            {
+                Interlocked.Decrement(ref _now);
+                _answered.Writer.TryWrite(true);
+            }
+        }
+
+        public async Task<TaskCompletionSource<int?>> LookAsync() => await _looks.Reader.ReadAsync(Ct);
+
+        public async Task AnsweredAsync() => await _answered.Reader.ReadAsync(Ct);
+    }
+}
