@@ -181,7 +181,8 @@ internal sealed class GatewayHost : IAsyncDisposable
             kestrel.Limits.RequestHeadersTimeout = TimeSpan.FromSeconds(5);
             kestrel.Limits.KeepAliveTimeout = TimeSpan.FromSeconds(60);
         });
-        builder.Services.AddGatewayMetrics(RequestMetrics.MeterName, SchedulingMetrics.MeterName, BackendMetrics.MeterName);
+        builder.Services.AddGatewayMetrics(
+            [RequestMetrics.MeterName, SchedulingMetrics.MeterName, BackendMetrics.MeterName, .. ProcessManagerServices.MeterNames]);
         var app = builder.Build();
         app.UseManagementPlane(_options, Token);
         app.MapManagementApi(

@@ -24,7 +24,7 @@ internal static class BackendRefusal
                 ? body.ToArray()
                 : null;
         }
-        catch (JsonException)
+        catch (Exception e) when (e is JsonException or InvalidOperationException)
         {
             return null;
         }

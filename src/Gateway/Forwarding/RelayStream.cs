@@ -31,6 +31,9 @@ internal sealed class RelayStream(Stream source, ApiDialect? events, string requ
 
     private const int FirstBuffer = 4 * 1024;
 
+    /// <summary>How much of a long event's known part stays: what matters in it must not fall between two looks.</summary>
+    private const int Overlap = 1024;
+
     private byte[]? _buffer;
     private int _start;
     private int _ready;
@@ -78,6 +81,10 @@ internal sealed class RelayStream(Stream source, ApiDialect? events, string requ
             }
 
             seen = _ready - _start;
+            if (seen > LongestHeld)
+            {
+                throw new IOException("The backend sends nothing but comments.");
+            }
         }
 
         OnFirstToken?.Invoke();
@@ -215,27 +222,42 @@ internal sealed class RelayStream(Stream source, ApiDialect? events, string requ
             var oneEvent = _buffer.AsSpan(_ready, length);
             _ready += length;
             isAny = true;
-            if (_isInsideEvent)
-            {
-                // The rest of one that was too long to hold.
-                _isInsideEvent = false;
-                isToken = true;
-                continue;
-            }
-
-            isToken |= !EventFraming.IsComment(oneEvent);
-            Usage = TokenUsage.Find(oneEvent, Usage);
-            _sawError |= StreamEnd.IsError(oneEvent);
-            _sawLast |= _sawError || StreamEnd.IsLast(dialect, oneEvent);
+            isToken |= _isInsideEvent || !EventFraming.IsComment(oneEvent);
+            Inspect(dialect, oneEvent);
+            _isInsideEvent = false;
         }
 
-        if (!isAny && _length - _ready >= LongestHeld)
+        if (_sawLast && !_sawError)
         {
-            (_ready, _isInsideEvent) = (_length, true);
+            // Behind the last event there is nothing to wait for: the LF of a CRLF, say.
+            isAny |= _ready < _length;
+            _ready = _length;
+        }
+        else if (!isAny && _length - _ready >= LongestHeld)
+        {
+            // Handed on without its end. A line end at the cut stays: with what comes it may be the blank line.
+            var part = _buffer.AsSpan(_ready, _length - _ready);
+            Inspect(dialect, part);
+            _isInsideEvent = true;
+            _ready += part[..^Overlap].TrimEnd("\r\n"u8).Length;
             return true;
         }
 
         return isAny ? isToken : null;
+    }
+
+    /// <summary>Looks whether an event, or the next part of a long one, ends the stream or tells its cost.</summary>
+    private void Inspect(ApiDialect dialect, ReadOnlySpan<byte> text)
+    {
+        Usage = TokenUsage.Find(text, Usage);
+        if (_isInsideEvent && dialect != ApiDialect.Native)
+        {
+            // It begins within a line, and only a whole line says what it is.
+            text = text[(text.IndexOfAny((byte)'\n', (byte)'\r') is var line and >= 0 ? line : text.Length)..];
+        }
+
+        _sawError |= StreamEnd.IsError(text);
+        _sawLast |= _sawError || StreamEnd.IsLast(dialect, text);
     }
 
     private void Break()

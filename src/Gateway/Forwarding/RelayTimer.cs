@@ -11,6 +11,8 @@ internal sealed class RelayTimer : IDisposable
     private readonly TimeSpan _total;
     private readonly TimeSpan? _betweenTokens;
     private bool _isStarted;
+    private long _waitingSince;
+    private TimeSpan _waited;
 
     /// <param name="time">The clock.</param>
     /// <param name="firstToken">From now to the first token; null for an answer that is no stream.</param>
@@ -33,7 +35,11 @@ internal sealed class RelayTimer : IDisposable
     public bool HasExpired => _expired.IsCancellationRequested;
 
     /// <summary>A token has come: from now on the time between tokens counts.</summary>
-    public void Progressed() => _isStarted = true;
+    public void Progressed()
+    {
+        _isStarted = true;
+        (_waited, _waitingSince) = (TimeSpan.Zero, _time.GetTimestamp());
+    }
 
     /// <summary>Begins to wait for the backend.</summary>
     public Wait Begin()
@@ -41,7 +47,9 @@ internal sealed class RelayTimer : IDisposable
         if (_isStarted)
         {
             var left = _total - _time.GetElapsedTime(_startedAt);
-            var limit = _betweenTokens is { } between && between < left ? between : left;
+            // What is no token (a comment, half an event) ends one wait, but not the count.
+            var limit = _betweenTokens - _waited is { } between && between < left ? between : left;
+            _waitingSince = _time.GetTimestamp();
             _expired.CancelAfter(limit > TimeSpan.Zero ? limit : TimeSpan.Zero);
         }
 
@@ -61,6 +69,7 @@ internal sealed class RelayTimer : IDisposable
         {
             if (timer._isStarted)
             {
+                timer._waited += timer._time.GetElapsedTime(timer._waitingSince);
                 timer._expired.CancelAfter(Timeout.InfiniteTimeSpan);
             }
         }

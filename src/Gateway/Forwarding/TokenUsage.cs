@@ -39,9 +39,11 @@ internal sealed record TokenUsage(long Prompt, long Cached, long Completion)
         return known;
     }
 
+    private const long MostTokens = 1L << 40;
+
     private static long? Number(ReadOnlySpan<byte> bytes, ReadOnlySpan<byte> key)
     {
         var at = bytes.IndexOf(key);
-        return at >= 0 && Utf8Parser.TryParse(bytes[(at + key.Length)..].TrimStart((byte)' '), out long number, out _) && number >= 0 ? number : null;
+        return at >= 0 && Utf8Parser.TryParse(bytes[(at + key.Length)..].TrimStart((byte)' '), out long number, out _) && number is >= 0 and <= MostTokens ? number : null;
     }
 }

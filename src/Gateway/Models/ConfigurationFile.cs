@@ -59,6 +59,11 @@ internal static class ConfigurationFile
             return Failed(path, $"{path}{place}: not valid JSON ({e.Message.Split(" Path:")[0].Split(" LineNumber:")[0]})");
         }
 
+        catch (InvalidOperationException)
+        {
+            return Failed(path, $"{path}: not valid JSON (a key holds half of a surrogate pair)");
+        }
+
         if (document is not JsonObject root)
         {
             return Failed(path, $"{path}: expected an object {{ … }} at the top");
@@ -76,10 +81,19 @@ internal static class ConfigurationFile
     /// <summary>Checks options that did not come from a file.</summary>
     public static LoadedConfiguration Validated(string? path, GatewayOptions options, ImmutableArray<ConfigurationError> errors)
     {
-        // Relations between values that could not be read would only repeat the same complaint.
-        var relations = errors.IsEmpty ? GatewayOptionsValidator.Validate(options) : [];
+        // A relation with a value that could not be read would only repeat the same complaint.
+        var relations = GatewayOptionsValidator.Validate(options).Where(relation => !errors.Any(error => Touch(error.Path, relation.Path)));
         return new(path, options, [.. errors, .. relations], GatewayOptionsValidator.Warnings(options));
     }
+
+    /// <summary>True when one path lies within the other, or both in the same section.</summary>
+    private static bool Touch(string error, string relation) =>
+        error == relation
+        || relation.StartsWith(error + ":", StringComparison.Ordinal)
+        || error.StartsWith(relation + ":", StringComparison.Ordinal)
+        || (Section(error) is { Length: > 0 } section && section == Section(relation));
+
+    private static string Section(string path) => path[..Math.Max(0, path.LastIndexOf(':'))];
 
     private static LoadedConfiguration Failed(string? path, string message) => new(path, new GatewayOptions(), [new("", null, message)], []);
 }

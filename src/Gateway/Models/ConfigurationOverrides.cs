@@ -1,4 +1,5 @@
 using System.Collections;
+using System.Globalization;
 using System.Text.Json.Nodes;
 
 namespace LlmGateway.Gateway.Models;
@@ -37,40 +38,62 @@ internal static class ConfigurationOverrides
         return isOverride;
     }
 
-    /// <summary>Sets one value in the document, making the sections on the way.</summary>
+    /// <summary>Sets one value in the document, making the sections on the way. In a list a segment is an index.</summary>
     /// <remarks>A model's name may hold the separator itself: at each section the longest run of segments that is an existing key wins.</remarks>
     public static void Apply(JsonObject document, ReadOnlySpan<string> path, string value)
     {
-        var section = document;
+        JsonNode section = document;
         while (true)
         {
-            var (key, used) = Key(section, path);
+            if (section is JsonArray list && Index(list, path[0]) is { } index)
+            {
+                if (path.Length == 1)
+                {
+                    list[index] = JsonValue.Create(value);
+                    return;
+                }
+
+                section = list[index] is JsonObject or JsonArray ? list[index]! : list[index] = new JsonObject();
+                path = path[1..];
+                continue;
+            }
+
+            if (section is not JsonObject record)
+            {
+                // No such element: the reader says so, under the path that was meant.
+                record = [];
+                section.ReplaceWith(record);
+            }
+
+            var (key, used) = Key(record, path);
             if (used == path.Length)
             {
-                section[key] = JsonValue.Create(value);
+                record[key] = JsonValue.Create(value);
                 return;
             }
 
-            if (section[key] is not JsonObject next)
-            {
-                section[key] = next = [];
-            }
-
-            section = next;
+            section = record[key] is JsonObject or JsonArray ? record[key]! : record[key] = new JsonObject();
             path = path[used..];
         }
     }
+
+    private static int? Index(JsonArray list, string segment) =>
+        int.TryParse(segment, NumberStyles.None, CultureInfo.InvariantCulture, out var index) && index < list.Count ? index : null;
 
     private static (string Key, int Used) Key(JsonObject section, ReadOnlySpan<string> path)
     {
         for (var used = path.Length; used >= 1; used--)
         {
-            var joined = string.Join(':', path[..used]);
-            foreach (var (known, _) in section)
+            // The separators of the command line and of the environment.
+            string[] names = [string.Join(':', path[..used]), string.Join("__", path[..used])];
+            foreach (var comparison in new[] { StringComparison.Ordinal, StringComparison.OrdinalIgnoreCase })
             {
-                if (string.Equals(known, joined, StringComparison.OrdinalIgnoreCase))
+                foreach (var (known, _) in section)
                 {
-                    return (known, used);
+                    if (names.Any(name => string.Equals(known, name, comparison)))
+                    {
+                        return (known, used);
+                    }
                 }
             }
         }

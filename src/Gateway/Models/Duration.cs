@@ -6,7 +6,8 @@ namespace LlmGateway.Gateway.Models;
 /// <summary>Durations as people write them: <c>250ms</c>, <c>30s</c>, <c>10m</c>, <c>1h</c>, or <c>hh:mm:ss[.fff]</c>.</summary>
 internal static class Duration
 {
-    private static readonly (string Unit, double Milliseconds)[] Units = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)];
+    private static readonly (string Unit, long Ticks)[] Units =
+        [("ms", TimeSpan.TicksPerMillisecond), ("s", TimeSpan.TicksPerSecond), ("m", TimeSpan.TicksPerMinute), ("h", TimeSpan.TicksPerHour)];
 
     public static TimeSpan Parse(string text) =>
         TryParse(text, out var value) ? value : throw new FormatException($"'{text}' is not a duration");
@@ -20,13 +21,14 @@ internal static class Duration
             return TimeSpan.TryParseExact(trimmed, [@"h\:mm\:ss", @"hh\:mm\:ss", @"h\:mm\:ss\.FFFFFFF", @"hh\:mm\:ss\.FFFFFFF"], CultureInfo.InvariantCulture, out value);
         }
 
-        foreach (var (unit, milliseconds) in Units)
+        foreach (var (unit, ticks) in Units)
         {
+            // Decimal, for 1.005 s is no binary number.
             if (trimmed.EndsWith(unit, StringComparison.Ordinal)
-                && double.TryParse(trimmed[..^unit.Length].TrimEnd(), NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var number)
-                && number * milliseconds < TimeSpan.MaxValue.TotalMilliseconds)
+                && decimal.TryParse(trimmed[..^unit.Length].TrimEnd(), NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var number)
+                && number <= TimeSpan.MaxValue.Ticks / ticks)
             {
-                value = TimeSpan.FromMilliseconds(number * milliseconds);
+                value = TimeSpan.FromTicks((long)(number * ticks));
                 return true;
             }
         }
@@ -39,10 +41,10 @@ internal static class Duration
     {
         for (var i = Units.Length - 1; i >= 0; i--)
         {
-            var (unit, milliseconds) = Units[i];
-            if (value != TimeSpan.Zero && value.TotalMilliseconds % milliseconds == 0)
+            var (unit, ticks) = Units[i];
+            if (value != TimeSpan.Zero && value.Ticks % ticks == 0)
             {
-                return (value.TotalMilliseconds / milliseconds).ToString(CultureInfo.InvariantCulture) + unit;
+                return (value.Ticks / ticks).ToString(CultureInfo.InvariantCulture) + unit;
             }
         }
 

@@ -215,13 +215,13 @@ internal static partial class GatewayOptionsValidator
         }
     }
 
-    [GeneratedRegex("^[A-Za-z0-9._:/@-]{1,128}$")]
+    [GeneratedRegex(@"^[A-Za-z0-9._:/@-]{1,128}\z")]
     private static partial Regex ModelName();
 
-    [GeneratedRegex("^[A-Za-z0-9._-]{1,64}$")]
+    [GeneratedRegex(@"^[A-Za-z0-9._-]{1,64}\z")]
     private static partial Regex PlainName();
 
-    [GeneratedRegex("^sha256:[0-9a-fA-F]{64}$")]
+    [GeneratedRegex(@"^sha256:[0-9a-fA-F]{64}\z")]
     private static partial Regex Sha256();
 }
 

@@ -55,7 +55,9 @@ internal sealed class TextConverter<T>(TextConverter<T>.TryParse tryParse, Func<
 internal sealed class OneOrManyConverter : JsonConverter<IReadOnlyList<string>>
 {
     public override IReadOnlyList<string>? Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) =>
-        reader.TokenType == JsonTokenType.String ? [reader.GetString()!] : JsonSerializer.Deserialize<string[]>(ref reader, options);
+        reader.TokenType == JsonTokenType.String ? [reader.GetString()!]
+            : JsonSerializer.Deserialize<string[]>(ref reader, options) is { } texts && !texts.Contains(null) ? texts
+            : throw new JsonException();
 
     public override void Write(Utf8JsonWriter writer, IReadOnlyList<string> value, JsonSerializerOptions options) =>
         JsonSerializer.Serialize(writer, value, options);

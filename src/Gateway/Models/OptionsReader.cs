@@ -34,7 +34,7 @@ internal sealed class OptionsReader
 
     private readonly List<ConfigurationError> _errors = [];
 
-    /// <summary>Reads <paramref name="document"/>; the value is complete only when there are no errors.</summary>
+    /// <summary>Reads <paramref name="document"/>; with errors the value holds what could be read, and the defaults else.</summary>
     public static (T Value, ImmutableArray<ConfigurationError> Errors) Read<T>(JsonNode? document)
         where T : new()
     {
@@ -46,14 +46,24 @@ internal sealed class OptionsReader
     /// <summary>The text of a value as an error shows it.</summary>
     internal static string? Show(JsonNode? node)
     {
-        var text = node?.ToJsonString();
+        string? text;
+        try
+        {
+            text = node?.ToJsonString();
+        }
+        catch (InvalidOperationException)
+        {
+            // Half of a surrogate pair, say: it can't be shown.
+            return null;
+        }
+
         return text is { Length: > LongestValueShown } ? string.Concat(text.AsSpan(0, LongestValueShown), "…") : text ?? "null";
     }
 
     private object? Value(JsonNode? node, JsonTypeInfo type, string path) => type.Kind switch
     {
         JsonTypeInfoKind.Object when type.Type != typeof(JsonObject) => Record(node, type, path),
-        JsonTypeInfoKind.Dictionary when type.ElementType != typeof(JsonNode) => Map(node, type, path),
+        JsonTypeInfoKind.Dictionary when type.ElementType != typeof(JsonNode) => Map(node, type, path, allowsNull: false),
         JsonTypeInfoKind.Enumerable => List(node, type, path),
         _ => Leaf(node, type.Type, null, path),
     };
@@ -67,6 +77,7 @@ internal sealed class OptionsReader
         }
 
         var result = type.CreateObject!();
+        var seen = new HashSet<JsonPropertyInfo>();
         foreach (var (name, child) in record)
         {
             var property = type.Properties.FirstOrDefault(known => string.Equals(known.Name, name, StringComparison.OrdinalIgnoreCase));
@@ -77,9 +88,14 @@ internal sealed class OptionsReader
                 continue;
             }
 
-            var count = _errors.Count;
-            var value = Property(child, property, childPath);
-            if (_errors.Count == count && (value is not null || IsNullable(property)))
+            if (!seen.Add(property))
+            {
+                Wrong(childPath, child, "stands twice: the case of a key's letters does not matter");
+                continue;
+            }
+
+            // What can be read of a faulty section still counts: the relations between options are checked in the same run.
+            if (Property(child, property, childPath) is var value && (value is not null || IsNullable(property)))
             {
                 property.Set!(result, value);
             }
@@ -95,9 +111,10 @@ internal sealed class OptionsReader
             return null;
         }
 
-        var value = property.CustomConverter is { } converter
-            ? Leaf(node, property.PropertyType, converter, path)
-            : Value(node, OptionsJson.Serializer.GetTypeInfo(property.PropertyType), path);
+        var type = OptionsJson.Serializer.GetTypeInfo(property.PropertyType);
+        var value = property.CustomConverter is { } converter ? Leaf(node, property.PropertyType, converter, path)
+            : type.Kind == JsonTypeInfoKind.Dictionary && type.ElementType != typeof(JsonNode) ? Map(node, type, path, HoldsNulls(property))
+            : Value(node, type, path);
         foreach (var bound in property.AttributeProvider!.GetCustomAttributes(typeof(ValidationAttribute), inherit: false).Cast<ValidationAttribute>())
         {
             if (value is not null && !bound.IsValid(value))
@@ -109,7 +126,7 @@ internal sealed class OptionsReader
         return value;
     }
 
-    private IDictionary? Map(JsonNode? node, JsonTypeInfo type, string path)
+    private IDictionary? Map(JsonNode? node, JsonTypeInfo type, string path, bool allowsNull)
     {
         if (node is not JsonObject record)
         {
@@ -121,7 +138,7 @@ internal sealed class OptionsReader
         var result = (IDictionary)Activator.CreateInstance(typeof(Dictionary<,>).MakeGenericType(typeof(string), element.Type))!;
         foreach (var (name, child) in record)
         {
-            result[name] = child is null && !element.Type.IsValueType ? null : Value(child, element, Join(path, name));
+            result[name] = child is null && allowsNull ? null : Value(child, element, Join(path, name)) ?? Empty(element);
         }
 
         return result;
@@ -139,7 +156,7 @@ internal sealed class OptionsReader
         var result = Array.CreateInstance(element.Type, array.Count);
         for (var i = 0; i < array.Count; i++)
         {
-            result.SetValue(Value(array[i], element, Join(path, i.ToString(System.Globalization.CultureInfo.InvariantCulture))), i);
+            result.SetValue(Value(array[i], element, Join(path, i.ToString(System.Globalization.CultureInfo.InvariantCulture))) ?? Empty(element), i);
         }
 
         return result;
@@ -189,6 +206,12 @@ internal sealed class OptionsReader
     private static bool IsNullable(JsonPropertyInfo property) =>
         Nullable.GetUnderlyingType(property.PropertyType) is not null
         || (property.AttributeProvider is PropertyInfo info && new NullabilityInfoContext().Create(info).WriteState == NullabilityState.Nullable);
+
+    private static bool HoldsNulls(JsonPropertyInfo property) =>
+        property.AttributeProvider is PropertyInfo info && new NullabilityInfoContext().Create(info).GenericTypeArguments is [.., { WriteState: NullabilityState.Nullable }];
+
+    /// <summary>Stands in for an element that could not be read, so that the others keep their places.</summary>
+    private static object? Empty(JsonTypeInfo element) => element.Type == typeof(string) ? "" : element.CreateObject?.Invoke();
 
     private static string Join(string path, string name) => path.Length == 0 ? name : $"{path}:{name}";
 

@@ -135,7 +135,8 @@ internal static class BodyPeek
 
         facts = name switch
         {
-            "n" or "n_cmpl" => facts with { Choices = (int)number },
+            // Two names of one thing: whichever the backend takes, its slots are held.
+            "n" or "n_cmpl" => facts with { Choices = Math.Max(facts.Choices, (int)number) },
             "max_tokens" or "max_completion_tokens" or "max_output_tokens" or "n_predict" => facts with { MaxTokens = (int)number },
             _ => facts,
         };

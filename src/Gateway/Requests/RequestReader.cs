@@ -109,13 +109,14 @@ internal sealed class RequestReader(ModelCatalogue catalogue, GatewayOptions opt
         (priority, within) = (caller.Usual, null);
         if (headers[PriorityHeader].ToString() is { Length: > 0 } wanted)
         {
-            if (!Enum.TryParse(wanted, ignoreCase: true, out Priority asked) || !Enum.IsDefined(asked))
+            // By name only: an enum's own parser takes numbers and lists, too.
+            if (Array.FindIndex(Enum.GetNames<Priority>(), name => name.Equals(wanted, StringComparison.OrdinalIgnoreCase)) is var band && band < 0)
             {
                 return ApiErrors.InvalidParameter(PriorityHeader, "must be high, normal, low or batch");
             }
 
             // Bands are numbered from the highest: the ceiling is a floor of the number.
-            priority = asked < caller.Ceiling ? caller.Ceiling : asked;
+            priority = (Priority)Math.Max(band, (int)caller.Ceiling);
         }
 
         if (headers[TimeoutHeader].ToString() is { Length: > 0 } limit)

@@ -16,10 +16,15 @@ internal sealed class SlotCensus : ISlotCensus
         {
             return (await client.GetSlotsAsync(cancellationToken)).Count(slot => slot.IsProcessing);
         }
-        catch (LlamaServerException)
+        catch (LlamaServerException e) when (e.Status is (>= 400 and < 500) or 501)
         {
             // A server without /slots: nothing better is known than that our connection is closed.
             return null;
+        }
+        catch (LlamaServerException e)
+        {
+            // It tells, but not now: what it works on is not known to have ended.
+            throw new HttpRequestException(e.Message, e);
         }
     }
 

@@ -56,7 +56,7 @@ internal sealed class SlotReclaimer(ISlotCensus census, TimeProvider time, ILogg
                 }
             }
         }
-        catch (Exception e) when (gone.IsCancellationRequested && e is OperationCanceledException or HttpRequestException)
+        catch (Exception) when (gone.IsCancellationRequested)
         {
             // Its slots are gone with it.
         }
@@ -74,8 +74,9 @@ internal sealed class SlotReclaimer(ISlotCensus census, TimeProvider time, ILogg
         {
             return (await census.BusyAsync(backend, either.Token), true);
         }
-        catch (Exception e) when (e is HttpRequestException or OperationCanceledException && !gone.IsCancellationRequested)
+        catch (Exception e) when (!gone.IsCancellationRequested)
         {
+            // Whatever it was: a watch that ends here would leave the slots closed for good.
             if (tellOnce)
             {
                 Log.SlotsUnanswered(logger, backend.Name, e.Message);

@@ -1,4 +1,5 @@
 using System.Text.RegularExpressions;
+using Microsoft.CodeAnalysis;
 using Microsoft.CodeAnalysis.CSharp.Syntax;
 
 namespace LlmGateway.Architecture.Tests.Sources;
@@ -30,16 +31,12 @@ internal static partial class SourceRules
     {
         foreach (var (node, place) in file.Nodes<MemberAccessExpressionSyntax>())
         {
-            var member = $"{LastName(node.Expression)}.{node.Name.Identifier.ValueText}";
+            var member = MemberName(node);
             if (member is "DateTime.Now" or "DateTime.UtcNow" or "DateTime.Today" or "DateTimeOffset.Now" or "DateTimeOffset.UtcNow" or "Thread.Sleep")
             {
                 yield return $"{place}: {member}; take a TimeProvider";
             }
-            else if (member is "Task.Delay" && node.Parent is not InvocationExpressionSyntax { ArgumentList.Arguments: var arguments })
-            {
-                yield return $"{place}: Task.Delay as a value hides which clock it takes";
-            }
-            else if (member is "Task.Delay" && !((InvocationExpressionSyntax)node.Parent!).ArgumentList.Arguments.Skip(1).Any(IsClock))
+            else if (member is "Task.Delay" && !WaitsForever(node) && !Arguments(node).Skip(1).Any(IsClock))
             {
                 yield return $"{place}: Task.Delay without a TimeProvider";
             }
@@ -49,8 +46,8 @@ internal static partial class SourceRules
     /// <summary>Tests wait for what happens, never for a time to pass.</summary>
     public static IEnumerable<string> Waits(SourceFile file) =>
         from found in file.Nodes<MemberAccessExpressionSyntax>()
-        let member = $"{LastName(found.Node.Expression)}.{found.Node.Name.Identifier.ValueText}"
-        where member is "Thread.Sleep" or "Task.Delay"
+        let member = MemberName(found.Node)
+        where member is "Thread.Sleep" or "Task.Delay" && !WaitsForever(found.Node)
         select $"{found.Place}: {member}; wait for the event itself";
 
     /// <summary>Suites are those that test.sh runs: a test of another one would never be run.</summary>
@@ -97,10 +94,19 @@ internal static partial class SourceRules
         from Match match in DeveloperPath().Matches(line.Item)
         select $"{file.Path}:{line.Index + 1}: {match.Value.Trim()} is a path of one machine";
 
+    private static string MemberName(MemberAccessExpressionSyntax node) => $"{LastName(node.Expression)}.{node.Name.Identifier.ValueText}";
+
+    private static SeparatedSyntaxList<ArgumentSyntax> Arguments(MemberAccessExpressionSyntax method) =>
+        method.Parent is InvocationExpressionSyntax call ? call.ArgumentList.Arguments : default;
+
+    // Until it is cancelled: that is waiting for an event.
+    private static bool WaitsForever(MemberAccessExpressionSyntax delay) =>
+        Arguments(delay).FirstOrDefault()?.Expression.ToString() is "Timeout.Infinite" or "Timeout.InfiniteTimeSpan" or "-1";
+
     private static bool IsClock(ArgumentSyntax argument) => ClockName().IsMatch(LastName(argument.Expression)) || argument.Expression.ToString().Contains(nameof(TimeProvider), StringComparison.Ordinal);
 
     // The last word of a dotted expression.
-    private static string LastName(Microsoft.CodeAnalysis.SyntaxNode expression) => expression.ToString().Split('.')[^1].Trim();
+    private static string LastName(SyntaxNode expression) => expression.ToString().Split('.')[^1].Trim();
 
     [GeneratedRegex("(Manager|Helpers?|Util(s|ity|ities)?|Service|Processor|Cluster)$")]
     private static partial Regex EmptyWord();

@@ -10,7 +10,7 @@ using Microsoft.Extensions.Logging;
 
 namespace LlmGateway.Probes.Tests.Fakes;
 
-/// <summary>A real HTTP server on a free port, or on a Unix socket, that answers as it is told.</summary>
+/// <summary>A real HTTP server on a free port, or on a Unix socket, that answers as it is told. Removes its socket's folder.</summary>
 internal sealed class StubServer : IAsyncDisposable
 {
     private readonly WebApplication _app;
@@ -57,5 +57,12 @@ internal sealed class StubServer : IAsyncDisposable
         return server;
     }
 
-    public async ValueTask DisposeAsync() => await _app.DisposeAsync();
+    public async ValueTask DisposeAsync()
+    {
+        await _app.DisposeAsync();
+        if (Address.UnixSocketPath is { } path)
+        {
+            Directory.Delete(Path.GetDirectoryName(path)!, recursive: true);
+        }
+    }
 }

@@ -242,6 +242,74 @@ public sealed class ReplicaSetTests
     }
 
     [Fact]
+    public async Task Stop_HurriedWhileItDrains_GoesOnAtOnce()
+    {
+        using var server = new ScriptServer();
+        var traffic = new FakeTraffic(busy: true);
+        await using var test = new ReplicaSetUnderTest(server.Options(), traffic);
+        test.Set.Start();
+        await test.UntilAsync(ReplicaState.Ready);
+
+        using var hurry = new CancellationTokenSource();
+        var stop = test.Set.StopAsync(hurry.Token);
+        await test.UntilAsync(ReplicaState.Draining);
+        Assert.Throws<InvalidOperationException>(test.Set.Start);
+        await Assert.ThrowsAsync<InvalidOperationException>(() => test.Set.CommandAsync(0, ReplicaVerb.Resume, Ct));
+        await hurry.CancelAsync();
+        await stop;
+
+        Assert.Equal((ReplicaState.Stopped, 9), (test.Set.Statuses[0].State, test.Set.Statuses[0].LastExit!.Signal));
+        Assert.Contains("drop m/0 1", traffic.Calls);
+    }
+
+    [Fact]
+    public async Task Command_WaitCancelled_GoesOnWithoutTheCaller()
+    {
+        using var server = new ScriptServer();
+        var traffic = new FakeTraffic(busy: true);
+        await using var test = new ReplicaSetUnderTest(server.Options(), traffic);
+        test.Set.Start();
+        await test.UntilAsync(ReplicaState.Ready);
+
+        using var patience = new CancellationTokenSource();
+        var stop = test.Set.CommandAsync(0, ReplicaVerb.Stop, patience.Token);
+        await test.UntilAsync(ReplicaState.Draining);
+        await patience.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => stop);
+        traffic.Finish();
+        await test.UntilAsync(ReplicaState.Stopped);
+    }
+
+    [Fact]
+    public async Task Command_AfterDispose_SaysSo()
+    {
+        using var server = new ScriptServer();
+        var test = new ReplicaSetUnderTest(server.Options());
+        test.Set.Start();
+        await test.UntilAsync(ReplicaState.Ready);
+        await test.DisposeAsync();
+        await test.DisposeAsync();
+        await Assert.ThrowsAsync<ObjectDisposedException>(() => test.Set.CommandAsync(0, ReplicaVerb.Start, Ct));
+    }
+
+    [Fact]
+    public void Create_ProbeThatAsksNothing_IsRefused()
+    {
+        using var server = new ScriptServer();
+        Assert.Throws<ArgumentException>(() => new ReplicaSetUnderTest(server.Options() with { Startup = new() { Kind = LlmGateway.Probes.ProbeKind.Progress } }));
+    }
+
+    [Fact]
+    public async Task Status_Printed_HoldsNoKey()
+    {
+        using var server = new ScriptServer();
+        await using var test = new ReplicaSetUnderTest(server.Options());
+        test.Set.Start();
+        var ready = await test.UntilAsync(ReplicaState.Ready);
+        Assert.DoesNotContain(ready.ApiKey!, ready.ToString() + System.Text.Json.JsonSerializer.Serialize(ready), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Stop_ProcessIgnoresTerm_IsKilledAfterItsGrace()
     {
         using var server = new ScriptServer();

@@ -17,7 +17,10 @@ public sealed class SimulatorProcess : IAsyncDisposable
         (BaseAddress, UnixSocketPath) = address.StartsWith("unix://", StringComparison.Ordinal)
             ? (new Uri("http://localhost/"), address["unix://".Length..])
             : (new Uri(address + "/"), null);
-        Client = new HttpClient(new SocketsHttpHandler { ConnectCallback = UnixSocketPath is null ? null : ConnectAsync }) { BaseAddress = BaseAddress };
+
+        // A connection for each request: behind a stream the server closes without announcing it, and a pooled one would race with that.
+        var handler = new SocketsHttpHandler { PooledConnectionLifetime = TimeSpan.Zero, ConnectCallback = UnixSocketPath is null ? null : ConnectAsync };
+        Client = new HttpClient(handler) { BaseAddress = BaseAddress };
         _control = new SimulatorControl(Client);
     }
 

@@ -9,7 +9,7 @@ internal static class LeastBusy
         for (var i = 0; i < backends.Count; i++)
         {
             // Begins elsewhere each time, so that equals share the work.
-            var candidate = backends[(i + rotation) % backends.Count];
+            var candidate = backends[(int)((uint)(i + rotation) % (uint)backends.Count)];
             if (candidate.Fits(slots) && (best is null || Load(candidate) < Load(best)))
             {
                 best = candidate;

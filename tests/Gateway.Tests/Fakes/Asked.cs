@@ -1,0 +1,36 @@
+using System.Text;
+using LlmGateway.Gateway.Models;
+using LlmGateway.Gateway.Requests;
+
+namespace LlmGateway.Gateway.Tests.Fakes;
+
+/// <summary>Requests and bodies as a test needs them.</summary>
+internal static class Asked
+{
+    public static readonly InferenceEndpoint Chat = InferenceEndpoint.All.Single(endpoint => endpoint.Name == "chat_completions");
+
+    public static InferenceRequest Of(
+        Model model, int slots = 1, int bytes = 10, Priority priority = Priority.Normal, TimeSpan? within = null, long arrivedAt = 0, bool stream = true, InferenceEndpoint? endpoint = null) => new()
+        {
+            Id = "req-1",
+            Endpoint = endpoint ?? Chat,
+            Model = model,
+            Body = Body(new byte[bytes]),
+            Stream = stream,
+            Slots = slots,
+            Priority = priority,
+            Key = "none",
+            FirstTokenWithin = within,
+            ArrivedAt = arrivedAt,
+        };
+
+    public static RequestBody Body(string text) => Body(Encoding.UTF8.GetBytes(text));
+
+    public static RequestBody Body(byte[] bytes)
+    {
+        // Memory never waits.
+        var read = RequestBody.ReadAsync(new MemoryStream(bytes), bytes.Length, new BodyBudget(long.MaxValue), CancellationToken.None).AsTask();
+        Assert.True(read.IsCompletedSuccessfully);
+        return read.Result!;
+    }
+}

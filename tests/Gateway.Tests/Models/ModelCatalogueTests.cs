@@ -1,0 +1,66 @@
+using LlmGateway.Gateway.Models;
+using LlmGateway.Gateway.Tests.Fakes;
+using LlmGateway.Probes;
+
+namespace LlmGateway.Gateway.Tests.Models;
+
+public sealed class ModelCatalogueTests
+{
+    [Fact]
+    public void Find_NameAndAlias_GiveTheModel()
+    {
+        var catalogue = new ModelCatalogue(new GatewayOptions
+        {
+            Models = new Dictionary<string, ModelOptions> { ["org/m:8b"] = new() { Aliases = ["gpt"] }, ["b"] = Configured.Remote() },
+        });
+        Assert.Same(catalogue.Models[0], catalogue.Find("org/m:8b"));
+        Assert.Same(catalogue.Models[0], catalogue.Find("gpt"));
+        Assert.Null(catalogue.Find("GPT"));
+        Assert.Null(catalogue.Find(""));
+        Assert.Null(catalogue.Sole);
+        Assert.Equal(1, catalogue.LocalReplicas);
+    }
+
+    [Fact]
+    public void Sole_OneModel_IsIt() => Assert.Equal("a", new ModelCatalogue(Configured.Gateway("a")).Sole?.Name);
+
+    [Fact]
+    public void Queue_NothingSet_FollowsTheSlots()
+    {
+        var model = new Model("a", new ModelOptions { Replicas = 2, Slots = 3 }, new QueueOptions());
+        Assert.Equal(new QueueLimits(32 * 6, 256L << 20, TimeSpan.FromSeconds(60), TimeSpan.FromSeconds(120)), model.Queue);
+        Assert.Equal((6, 3), (model.ConfiguredSlots, model.LargestBackend));
+    }
+
+    [Fact]
+    public void Queue_ModelOverRootOverDefault()
+    {
+        var model = new Model(
+            "a",
+            new ModelOptions { Queue = new QueueOptions { MaxDepth = 1 } },
+            new QueueOptions { MaxDepth = 2, Timeout = TimeSpan.FromSeconds(3) });
+        Assert.Equal((1, TimeSpan.FromSeconds(3)), (model.Queue.MaxDepth, model.Queue.Timeout));
+    }
+
+    [Fact]
+    public void LargestBackend_Remotes_IsTheLargestOne()
+    {
+        var options = Configured.Remote() with { Remotes = [new() { Slots = 2 }, new() { Slots = 5 }] };
+        var model = new Model("a", options, new QueueOptions());
+        Assert.Equal((7, 5), (model.ConfiguredSlots, model.LargestBackend));
+    }
+
+    [Fact]
+    public void ToReplicaSet_Command_ProbesByTcp()
+    {
+        var set = new Model("a", new ModelOptions { Kind = ModelKind.Command, Executable = "x" }, new QueueOptions()).ToReplicaSet(3, "/sim");
+        Assert.Equal<(ProbeKind?, ProbeKind?, string)>((ProbeKind.Tcp, ProbeKind.Tcp, "x"), (set.Startup?.Kind, set.Readiness?.Kind, set.Executable));
+    }
+
+    [Fact]
+    public void ToReplicaSet_Simulator_RunsTheBuiltInOneWhateverStandsThere()
+    {
+        var set = new Model("a", new ModelOptions { Kind = ModelKind.Simulator, Executable = "x", Slots = 2 }, new QueueOptions()).ToReplicaSet(0, "/sim");
+        Assert.Equal<(string, int, int?, ProbeKind?)>(("/sim", 1, 2, ProbeKind.Http), (set.Executable, set.LocalReplicas, set.Slots, set.Startup?.Kind));
+    }
+}
