@@ -19,7 +19,7 @@ internal struct AnswerFacts
     /// <summary>There is an error object.</summary>
     public bool HasError;
 
-    /// <summary>Code of the error, else its type.</summary>
+    /// <summary>Code of the error; its type where the code is missing or but the status again.</summary>
     public string? ErrorCode;
 
     /// <summary>From the usage, when there is one.</summary>
@@ -171,12 +171,14 @@ internal struct AnswerFacts
         }
 
         string? type = null;
+        var isNumber = false;
         while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
         {
             var (isCode, isType) = (reader.ValueTextEquals("code"u8), reader.ValueTextEquals("type"u8));
             reader.Read();
             if (isCode)
             {
+                isNumber = reader.TokenType == JsonTokenType.Number;
                 ErrorCode = Word(ref reader);
             }
             else if (isType)
@@ -189,7 +191,7 @@ internal struct AnswerFacts
             }
         }
 
-        ErrorCode ??= type;
+        ErrorCode = (isNumber ? type : null) ?? ErrorCode ?? type;
     }
 
     private void Usage(ref Utf8JsonReader reader)

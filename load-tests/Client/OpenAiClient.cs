@@ -13,6 +13,9 @@ namespace LlmGateway.LoadTests.Client;
 /// <summary>Sends chat completions to one server and watches what comes back. Lean: thousands of streams run at once beside the server under test.</summary>
 internal sealed class OpenAiClient : IDisposable
 {
+    /// <summary>The reason of an error: the connection ended without a byte of an answer.</summary>
+    public const string ResponseEnded = "response ended";
+
     private const int MostErrorBytes = 64 * 1024;
     private const int MostAnswerBytes = 16 * 1024 * 1024;
     private const int SlowReadBytes = 2048;
@@ -22,17 +25,19 @@ internal sealed class OpenAiClient : IDisposable
     private readonly Uri _chat;
     private readonly string _model;
     private readonly bool _isTextChecked;
+    private readonly bool _isConnectionNew;
     private readonly HttpMessageInvoker _invoker = new(NewHandler());
     private readonly Lazy<HttpMessageInvoker> _slowInvoker = new(static () => new HttpMessageInvoker(NewHandler(receiveBuffer: 4096)));
 
     /// <param name="url">Base URL, with or without <c>/v1</c>.</param>
     /// <param name="model">Model to ask for.</param>
     /// <param name="isTextChecked">Hold the text of a simulator, which says itself that it is one, against what it must have said.</param>
-    public OpenAiClient(Uri url, string model, bool isTextChecked)
+    /// <param name="isConnectionNew">Use no connection twice.</param>
+    public OpenAiClient(Uri url, string model, bool isTextChecked, bool isConnectionNew = false)
     {
         var root = url.AbsoluteUri.TrimEnd('/');
         _chat = new Uri((root.EndsWith("/v1", StringComparison.Ordinal) ? root : root + "/v1") + "/chat/completions");
-        (_model, _isTextChecked) = (model, isTextChecked);
+        (_model, _isTextChecked, _isConnectionNew) = (model, isTextChecked, isConnectionNew);
     }
 
     /// <summary>Sends one request and fills the record. Never throws.</summary>
@@ -156,6 +161,11 @@ internal sealed class OpenAiClient : IDisposable
             VersionPolicy = HttpVersionPolicy.RequestVersionExact,
             Content = new ReadOnlyMemoryContent(body.WrittenMemory) { Headers = { ContentType = Json } },
         };
+        if (_isConnectionNew)
+        {
+            message.Headers.ConnectionClose = true;
+        }
+
         if (request.Key is { } key)
         {
             message.Headers.TryAddWithoutValidation("Authorization", "Bearer " + key);

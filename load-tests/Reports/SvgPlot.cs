@@ -12,7 +12,7 @@ internal sealed class SvgPlot(string title, double xMax, string xUnit, Func<doub
     private const int Height = 260;
     private const int Left = 64;
     private const int Right = 12;
-    private const int Top = 30;
+    private const int Top = 36;
     private const int Bottom = 46;
 
     private readonly List<(string Name, string Style, IReadOnlyList<(double X, double Y)?> Points)> _lines = [];
@@ -61,12 +61,13 @@ internal sealed class SvgPlot(string title, double xMax, string xUnit, Func<doub
 
         foreach (var tick in (IsLogX ? LogTicks(xMin, xMax) : LinearTicks(xMin, xMax, about: 12)).Where(tick => tick >= xMin && tick <= xMax * 1.0001))
         {
-            Add($"<text class=\"tick\" x=\"{X(tick)}\" y=\"{Height - Bottom + 15}\" text-anchor=\"middle\">{Escape(XLabel(tick))}</text>\n");
+            Add($"<text class=\"tick\" x=\"{X(tick)}\" y=\"{Height - Bottom + 15}\" text-anchor=\"{(X(tick) > Width - Right - 24 ? "end" : "middle")}\">{Escape(XLabel(tick))}</text>\n");
         }
 
         Add($"<text class=\"tick\" x=\"{Width - Right}\" y=\"{Height - Bottom + 30}\" text-anchor=\"end\">{Escape(xUnit)}</text>\n");
         Bars();
         Lines();
+        Names();
         Legend();
         return svg.Append("</svg>\n").ToString();
 
@@ -82,13 +83,15 @@ internal sealed class SvgPlot(string title, double xMax, string xUnit, Func<doub
             {
                 var (from, to, name) = _bands[i];
                 var width = X(to) - X(from);
-                Add($"<rect class=\"band{i % 2}\" x=\"{X(from)}\" y=\"{Top}\" width=\"{width}\" height=\"{Height - Top - Bottom}\"><title>{Escape(name)}</title></rect>");
-                if (width > name.Length * 5.5)
-                {
-                    Add($"<text class=\"stage\" x=\"{X(from) + 3}\" y=\"{Top + 10}\">{Escape(name)}</text>");
-                }
+                Add($"<rect class=\"band{i % 2}\" x=\"{X(from)}\" y=\"{Top}\" width=\"{width}\" height=\"{Height - Top - Bottom}\"><title>{Escape(name)}</title></rect>\n");
+            }
+        }
 
-                svg.Append('\n');
+        void Names()
+        {
+            foreach (var (from, to, name) in _bands.Where(band => X(band.To) - X(band.From) > band.Name.Length * 5.5))
+            {
+                Add($"<text class=\"stage\" x=\"{X(from) + 3}\" y=\"{Top - 3}\">{Escape(name)}</text>\n");
             }
         }
 

@@ -52,7 +52,7 @@ internal sealed class LoadRunner(Scenario scenario, OpenAiClient client, int max
             }
             else
             {
-                for (var worker = 0; worker < ((ClosedStage)stage).Workers; worker++)
+                for (var worker = 0; worker < Math.Min(((ClosedStage)stage).Workers, maxInFlight); worker++)
                 {
                     _ = WorkAsync(start, cancellationToken);
                 }

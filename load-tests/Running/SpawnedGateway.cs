@@ -205,6 +205,9 @@ internal sealed partial class SpawnedGateway : IAsyncDisposable
 /// <param name="Arguments">More arguments for the gateway.</param>
 internal sealed record SpawnSettings(int Replicas, int Slots, TimeSpan ServiceTime, IReadOnlyList<string> Arguments)
 {
+    /// <summary>llama-server shares its context out among the slots: with many of them, each prompt would be too long.</summary>
+    private const int ContextPerSlot = 8192;
+
     /// <summary>Requests per second that it can serve.</summary>
     public double Capacity => Replicas * Slots / ServiceTime.TotalSeconds;
 
@@ -219,10 +222,13 @@ internal sealed record SpawnSettings(int Replicas, int Slots, TimeSpan ServiceTi
                 ["Kind"] = "simulator",
                 [nameof(Replicas)] = Replicas,
                 [nameof(Slots)] = Slots,
-                ["Args"] = new JsonArray("--sim-service-ms", ((int)ServiceTime.TotalMilliseconds).ToString(CultureInfo.InvariantCulture)),
+                ["Args"] = new JsonArray(
+                    "--sim-service-ms", Text((int)ServiceTime.TotalMilliseconds), "--ctx-size", Text(Slots * ContextPerSlot)),
             },
         },
     }.ToJsonString();
+
+    private static string Text(int number) => number.ToString(CultureInfo.InvariantCulture);
 }
 
 /// <summary>A gateway could not be started; the message says why and what to do.</summary>

@@ -27,6 +27,7 @@ public sealed class AnswerFactsTests
     [InlineData("""{"error":{"message":"m","type":"t","code":"queue_full","param":null}}""", "queue_full")]
     [InlineData("""{"error":{"message":"m","type":"t","code":null}}""", "t")]
     [InlineData("""{"error":{"code":503,"message":{"deep":[1,2]}}}""", "503")]
+    [InlineData("""{"error":{"code":400,"message":"m","type":"exceed_context_size_error"}}""", "exceed_context_size_error")]
     [InlineData("""{"error":"bare"}""", null)]
     public void TryRead_Errors_FindsTheCode(string json, string? code)
     {
