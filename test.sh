@@ -5,7 +5,7 @@
 #
 #   --fast         without the real llama-server
 #   --long         also the tests that take minutes
-#   --filter TEXT  only tests whose full name holds TEXT; without the format check and the audit
+#   --filter TEXT  only tests whose full name holds TEXT; without the format check, the load smoke and the audit
 #
 # It needs a Debian or Ubuntu machine with the .NET SDK of global.json. Everything else comes into .tools/ (ignored by
 # git) or, what a distribution has, by apt-get. Reports are in artifacts/test-results/. Run again, it installs nothing.
@@ -75,9 +75,10 @@ begin() {
 }
 
 # limited SECONDS COMMAND...: in a process group of its own, so that what it starts ends with it, and so that it ends with us.
+# A shell makes what it starts in the background deaf to Ctrl-C, and so would be every gateway that a test starts.
 limited() {
     local status=0
-    timeout --kill-after=30 "$@" </dev/null &
+    env --default-signal=INT,QUIT timeout --kill-after=30 "$@" </dev/null &
     running=$!
     wait "$running" || status=$?
     running=''
@@ -105,10 +106,8 @@ need_system_tools() {
 recent_node() { [ "$("$1" --print 'process.versions.node.split(".")[0]' 2>/dev/null || echo 0)" -ge 20 ]; }
 
 need_node() {
-    if [ -z "${LLMGATEWAY_NODE:-}" ]; then
-        { command -v node && command -v npm; } >/dev/null || system_install nodejs npm
-        LLMGATEWAY_NODE=$(command -v node)
-    fi
+    command -v npm >/dev/null || system_install nodejs npm
+    LLMGATEWAY_NODE=${LLMGATEWAY_NODE:-$(command -v node)}
     if ! recent_node "$LLMGATEWAY_NODE"; then # Debian 12 has 18; npm brings the official build as a package
         local package
         case $(uname -m) in
@@ -164,8 +163,8 @@ run_suite() {
 
     begin "$suite"
     mkdir -p "$results"
-    for project in tests/*.Tests; do
-        project=${project##*/}
+    for project in tests/*.Tests/*.csproj; do
+        project=$(basename "$project" .csproj)
         program=tests/$project/bin/$configuration/net10.0/$project
         report=$results/$project.$suite.xml
         rm -f -- "${report:?}"
@@ -197,6 +196,16 @@ total() {
     echo "${number:-0}"
 }
 
+# load_smoke: a few seconds of load against a gateway of its own, built already; one test, for correctness and gross collapse only.
+load_smoke() {
+    begin "load smoke"
+    if limited 120 "load-tests/bin/$configuration/net10.0/load-tests" smoke --spawn --out "$results/load-smoke"; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+    fi
+}
+
 # --- the steps, fast to fail -----------------------------------------------------------------------------------------
 
 need_sdk
@@ -219,6 +228,7 @@ need_node
 run_suite integration 600 -trait Suite=Integration -trait- Suite=Real -trait- Suite=Long
 # One at a time: llama-servers that share cores spin against each other, and what is measured then is that.
 [ -n "$fast" ] || run_suite real 600 -parallel none -trait Suite=Real -trait- Suite=Long
+[ -n "$filter" ] || load_smoke
 if [ -n "$long" ]; then
     without_real=()
     [ -z "$fast" ] || without_real=(-trait- Suite=Real)

@@ -79,6 +79,6 @@ done
 
 debian_commit
 mkdir -p "$dir/bin"
-for program in "$dir"/root/usr/bin/llama-*; do ln -sf "../root/usr/bin/${program##*/}" "$dir/bin/"; done
+for program in "$dir/root/usr/bin"/llama-*; do ln -sf "../root/usr/bin/${program##*/}" "$dir/bin/"; done
 runs || die "installed, but $server does not run here" "Its own words: $("$server" --version 2>&1 | tail -n 1)"
 echo "llama-server $installed is in $dir"

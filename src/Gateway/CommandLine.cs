@@ -55,7 +55,19 @@ internal static class CommandLine
         root.SetAction((result, cancellationToken) => ServeVerb.RunAsync(Load(result), cancellationToken));
         check.SetAction(result => CheckVerb.Run(Load(result), Console.Out, Console.Error));
         key.SetAction(result => NewKey(result.GetValue(name)!));
-        return await root.Parse(own).InvokeAsync(new InvocationConfiguration { ProcessTerminationTimeout = null, EnableDefaultExceptionHandler = false });
+        var parsed = root.Parse(own);
+        if (parsed.Errors.Count > 0)
+        {
+            foreach (var error in parsed.Errors)
+            {
+                await Console.Error.WriteLineAsync(error.Message);
+            }
+
+            await Console.Error.WriteLineAsync("llm-gateway --help lists what there is.");
+            return ExitCodes.Configuration;
+        }
+
+        return await parsed.InvokeAsync(new InvocationConfiguration { ProcessTerminationTimeout = null, EnableDefaultExceptionHandler = false });
     }
 
     private static LoadedConfiguration LoadFile(string? option, IEnumerable<(string[] Path, string Value)> overrides)

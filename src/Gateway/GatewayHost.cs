@@ -8,8 +8,8 @@ using LlmGateway.Gateway.Operations;
 using LlmGateway.Gateway.Requests;
 using LlmGateway.Gateway.Scheduling;
 using LlmGateway.Gateway.Telemetry;
-using LlmGateway.ProcessManager.Replicas;
 using LlmGateway.ProcessManager;
+using LlmGateway.ProcessManager.Replicas;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
@@ -19,6 +19,7 @@ namespace LlmGateway.Gateway;
 /// <summary>A running gateway: two web servers over one set of rooms, and the processes behind them.</summary>
 internal sealed class GatewayHost : IAsyncDisposable
 {
+    private readonly LoadedConfiguration _configuration;
     private readonly GatewayOptions _options;
     private readonly WebApplication _data;
     private readonly WebApplication _management;
@@ -27,9 +28,9 @@ internal sealed class GatewayHost : IAsyncDisposable
 
     public GatewayHost(LoadedConfiguration configuration, TimeProvider time)
     {
-        _options = configuration.Options;
+        (_configuration, _options) = (configuration, configuration.Options);
         Token = ManagementToken.LoadOrCreate(_options.Management.TokenFile ?? Path.Combine(StateDirectory(_options), "management.token"));
-        _data = BuildDataPlane(configuration, time);
+        _data = BuildDataPlane(time);
         _logger = _data.Services.GetRequiredService<ILoggerFactory>().CreateLogger<GatewayHost>();
         _management = BuildManagementPlane();
     }
@@ -55,12 +56,30 @@ internal sealed class GatewayHost : IAsyncDisposable
     /// <exception cref="IOException">A listener could not bind; the message names the address.</exception>
     public async Task StartAsync(CancellationToken cancellationToken)
     {
+        foreach (var warning in _configuration.Warnings)
+        {
+            Log.ConfigurationWarning(_logger, warning);
+        }
+
         await _management.StartAsync(cancellationToken);
         await _data.StartAsync(cancellationToken);
         foreach (var source in _sources)
         {
             source.Start();
         }
+    }
+
+    /// <summary>Looks at the configuration file again. Applying a changed one needs a restart for now, and the log says so.</summary>
+    public void Reload()
+    {
+        if (_configuration.Path is not { } path)
+        {
+            Log.NothingToReload(_logger);
+            return;
+        }
+
+        var errors = ConfigurationFile.Load(path, []).Errors;
+        Log.Reread(_logger, path, errors.IsEmpty ? "valid; restart the gateway to apply it" : string.Join("; ", errors));
     }
 
     /// <summary>Takes no new work, lets what is there finish, then ends the processes and the listeners.</summary>
@@ -77,6 +96,9 @@ internal sealed class GatewayHost : IAsyncDisposable
         catch (Exception e) when (e is TimeoutException or OperationCanceledException)
         {
             Log.DrainIncomplete(_logger, lifecycle.InFlight);
+
+            // They had their time: the processes must not wait for the same requests once more.
+            hurry = new CancellationToken(canceled: true);
         }
 
         await Task.WhenAll(_sources.Select(source => source.StopAsync(hurry)));
@@ -99,20 +121,21 @@ internal sealed class GatewayHost : IAsyncDisposable
         await _management.DisposeAsync();
     }
 
-    private WebApplication BuildDataPlane(LoadedConfiguration configuration, TimeProvider time)
+    private WebApplication BuildDataPlane(TimeProvider time)
     {
         var builder = NewServer(_options.Gateway.Listen, kestrel =>
         {
-            kestrel.Limits.MaxRequestBodySize = _options.Gateway.MaxRequestBody.Bytes;
+            // The reader's limit, not Kestrel's: with its own Kestrel leaves the rest unread, the connection is reset, and the client may lose the 413.
+            kestrel.Limits.MaxRequestBodySize = null;
             kestrel.Limits.RequestHeadersTimeout = TimeSpan.FromSeconds(30);
         });
         var catalogue = new ModelCatalogue(_options);
         builder.Services
-            .AddSingleton(configuration)
+            .AddSingleton(_configuration)
             .AddSingleton(_options)
             .AddSingleton(catalogue)
             .AddSingleton(time)
-            .AddSingleton(new BodyBudget((_options.Queue.MaxBytes ?? ByteSize.FromMiB(256)).Bytes))
+            .AddSingleton(new BodyBudget((_options.Queue.MaxBytes ?? ByteSize.FromMiB(256)).Bytes) { LongestBody = _options.Gateway.MaxRequestBody.Bytes })
             .AddSingleton<RequestReader>()
             .AddSingleton<RequestMetrics>()
             .AddSingleton<KeyRing>()
@@ -145,7 +168,7 @@ internal sealed class GatewayHost : IAsyncDisposable
         foreach (var model in catalogue.Models)
         {
             _sources.Add(model.IsLocal
-                ? new SupervisedBackends(model, factory.Create(model.ToReplicaSet(catalogue.LocalReplicas, SimulatorPath), traffic), registry)
+                ? new SupervisedBackends(model, factory.Create(model.ToReplicaSet(catalogue.LocalReplicas, SimulatorPath) with { DrainTimeout = _options.Gateway.DrainTimeout }, traffic), registry)
                 : new RemoteBackends(model, registry, services.GetRequiredService<TimeProvider>(), services.GetRequiredService<ILoggerFactory>()));
         }
     }
@@ -158,7 +181,8 @@ internal sealed class GatewayHost : IAsyncDisposable
             kestrel.Limits.RequestHeadersTimeout = TimeSpan.FromSeconds(5);
             kestrel.Limits.KeepAliveTimeout = TimeSpan.FromSeconds(60);
         });
-        builder.Services.AddGatewayMetrics(RequestMetrics.MeterName, SchedulingMetrics.MeterName, BackendMetrics.MeterName);
+        builder.Services.AddGatewayMetrics(
+            [RequestMetrics.MeterName, SchedulingMetrics.MeterName, BackendMetrics.MeterName, .. ProcessManagerServices.MeterNames]);
         var app = builder.Build();
         app.UseManagementPlane(_options, Token);
         app.MapManagementApi(
@@ -184,7 +208,9 @@ internal sealed class GatewayHost : IAsyncDisposable
             .SetMinimumLevel(LogLevel.Information)
             .AddFilter("Microsoft", LogLevel.Warning)
             .AddFilter("System", LogLevel.Warning)
-            .AddFilter("Yarp", LogLevel.None);
+            .AddFilter("Yarp", LogLevel.None)
+            // A failed start is thrown to whoever asked for it, and told in one sentence there.
+            .AddFilter("Microsoft.Extensions.Hosting.Internal.Host", LogLevel.None);
         builder.Services.Configure<Microsoft.Extensions.Logging.Console.ConsoleLoggerOptions>(console => console.LogToStandardErrorThreshold = LogLevel.Trace);
 
         // Signals are the gateway's own business: see Program.

@@ -101,16 +101,20 @@ internal static class GatewayPipeline
         var lifecycle = app.Services.GetRequiredService<Lifecycle>();
         app.Use(async (context, next) =>
         {
-            if (lifecycle.IsDraining && !IsHealth(context.Request.Path))
+            if (IsHealth(context.Request.Path))
             {
-                context.Response.Headers.Connection = "close";
-                await new ApiErrorResult(ApiErrors.ShuttingDown).ExecuteAsync(context);
+                await next(context);
                 return;
             }
 
-            if (!lifecycle.TryEnter())
+            if (lifecycle.Enter() is { } refusal)
             {
-                await new ApiErrorResult(ApiErrors.ConcurrencyLimited(TimeSpan.FromSeconds(1))).ExecuteAsync(context);
+                if (lifecycle.IsDraining)
+                {
+                    context.Response.Headers.Connection = "close";
+                }
+
+                await new ApiErrorResult(refusal).ExecuteAsync(context);
                 return;
             }
 
@@ -168,7 +172,7 @@ internal static class GatewayPipeline
             {
                 app.MapPost(path, async context =>
                 {
-                    var (request, error) = await reader.ReadAsync(context, endpoint, context.GetCaller(), context.TraceIdentifier);
+                    var (request, error) = await reader.ReadAsync(context, endpoint, path, context.GetCaller(), context.TraceIdentifier);
                     if (request is null)
                     {
                         metrics.Ended("none", endpoint.Name, error!.Status, RequestMetrics.OutcomeOf(error));

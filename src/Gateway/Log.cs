@@ -17,4 +17,10 @@ internal static partial class Log
 
     [LoggerMessage(3004, LogLevel.Warning, "{Warning}")]
     public static partial void ConfigurationWarning(ILogger logger, string warning);
+
+    [LoggerMessage(3005, LogLevel.Warning, "SIGHUP: {Path} was read again: {Result}")]
+    public static partial void Reread(ILogger logger, string path, string result);
+
+    [LoggerMessage(3006, LogLevel.Information, "SIGHUP: nothing to read again, the configuration came from the command line")]
+    public static partial void NothingToReload(ILogger logger);
 }

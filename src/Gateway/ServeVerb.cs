@@ -41,6 +41,7 @@ internal static class ServeVerb
 
             Console.Out.Write(Banner(configuration, gateway));
             await Console.Out.FlushAsync(cancellationToken);
+            signals.OnHangUp = gateway.Reload;
             await gateway.StopAsync(await signals.First, signals.Second);
         }
 
@@ -79,7 +80,7 @@ internal static class ServeVerb
         return string.Join('\n', lines) + "\n";
     }
 
-    /// <summary>SIGTERM, SIGINT and SIGQUIT: the first asks to stop, the second to hurry.</summary>
+    /// <summary>SIGTERM, SIGINT and SIGQUIT: the first asks to stop, the second to hurry. SIGHUP, which would end the process, does not.</summary>
     private sealed class StopSignals : IDisposable
     {
         private readonly TaskCompletionSource<string> _first = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -89,7 +90,15 @@ internal static class ServeVerb
         public StopSignals()
         {
             _registrations = [.. new[] { PosixSignal.SIGTERM, PosixSignal.SIGINT, PosixSignal.SIGQUIT }.Select(signal => PosixSignalRegistration.Create(signal, Asked))];
+            _registrations.Add(PosixSignalRegistration.Create(PosixSignal.SIGHUP, context =>
+            {
+                context.Cancel = true;
+                OnHangUp?.Invoke();
+            }));
         }
+
+        /// <summary>What SIGHUP asks for.</summary>
+        public Action? OnHangUp { get; set; }
 
         public Task<string> First => _first.Task;
 

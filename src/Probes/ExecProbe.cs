@@ -46,7 +46,9 @@ internal sealed partial class ExecProbe : Probe
         }
         finally
         {
-            Kill(process); // also after a good end: what the command left behind in its group is ours to remove
+            // Also after a good end: what the command left behind in its group is ours to remove. The kernel hands numbers out in turn,
+            // so the group's is nobody else's a moment after it ended.
+            Kill(process);
         }
 
         var elapsed = Time.GetElapsedTime(started);

@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Http.Headers;
+using System.Net.Sockets;
 
 namespace LlmGateway.Probes;
 
@@ -13,6 +14,7 @@ internal sealed class HttpProbe : Probe
     private readonly Uri _uri;
     private readonly IReadOnlyDictionary<string, string> _headers;
     private readonly AuthenticationHeaderValue? _authorization;
+    private int _connects;
 
     public HttpProbe(ProbeOptions options, BackendAddress address, string? apiKey, TimeProvider time)
         : base(options.Timeout, time)
@@ -27,11 +29,25 @@ internal sealed class HttpProbe : Probe
         // A key is for the server it was made for; another port may be anyone.
         _authorization = apiKey is null || elsewhere ? null : new("Bearer", apiKey);
         var way = elsewhere && address.UnixSocketPath is not null ? BackendAddress.Remote(_uri) : address;
-        _invoker = new(BackendHandler.Create(way, options.Timeout, maxConnections: 1));
+        var handler = BackendHandler.Create(way, options.Timeout, maxConnections: 1);
+        handler.MaxResponseDrainSize = 0; // what is drained, we drain
+        handler.ConnectCallback = (context, cancellationToken) => ConnectOnceAsync(
+            way.UnixSocketPath is { } path ? new UnixDomainSocketEndPoint(path) : context.DnsEndPoint, cancellationToken);
+        _invoker = new(handler);
     }
+
+    /// <summary>
+    /// The handler asks again by itself when a connection ends without an answer. That is right for a kept one that the server has closed
+    /// meanwhile, and wrong for a new one: a server that hangs up is what a probe is there to find.
+    /// </summary>
+    private ValueTask<Stream> ConnectOnceAsync(EndPoint endpoint, CancellationToken cancellationToken) =>
+        Interlocked.Increment(ref _connects) == 1
+            ? BackendHandler.ConnectAsync(endpoint, cancellationToken)
+            : throw new SocketException((int)SocketError.ConnectionReset);
 
     private protected override async Task<ProbeResult> AskAsync(long started, CancellationToken cancellationToken)
     {
+        Volatile.Write(ref _connects, 0);
         using var request = new HttpRequestMessage(HttpMethod.Get, _uri);
         request.Headers.Authorization = _authorization;
         foreach (var (name, value) in _headers)

@@ -1,4 +1,3 @@
-using LlmGateway.ProcessManager.Supervision;
 using Microsoft.Extensions.Logging;
 
 namespace LlmGateway.ProcessManager;
@@ -7,13 +6,13 @@ namespace LlmGateway.ProcessManager;
 internal static partial class Log
 {
     [LoggerMessage(2000, LogLevel.Information, "{Backend} {From} -> {To} (generation {Generation}){Detail}")]
-    public static partial void StateChanged(ILogger logger, string backend, ReplicaState from, ReplicaState to, int generation, string detail);
+    public static partial void StateChanged(ILogger logger, string backend, string from, string to, int generation, string detail);
 
     [LoggerMessage(2001, LogLevel.Warning, "{Backend} ended: {Cause} ({How}). {Advice} {Next}")]
-    public static partial void Ended(ILogger logger, string backend, ExitCause cause, string how, string advice, string next);
+    public static partial void Ended(ILogger logger, string backend, string cause, string how, string advice, string next);
 
     [LoggerMessage(2002, LogLevel.Error, "{Backend} failed: {Cause} ({How}). {Advice} {Next}")]
-    public static partial void Failed(ILogger logger, string backend, ExitCause cause, string how, string advice, string next);
+    public static partial void Failed(ILogger logger, string backend, string cause, string how, string advice, string next);
 
     [LoggerMessage(2003, LogLevel.Error, "{Backend} is stuck: pid {Pid} does not end even after SIGKILL. Look for a hung disk or GPU driver; nothing is started in its place.")]
     public static partial void Stuck(ILogger logger, string backend, int? pid);

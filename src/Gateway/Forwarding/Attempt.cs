@@ -124,7 +124,7 @@ internal sealed class Attempt : HttpTransformer, IDisposable
         // An allow-list: whatever is not named here stays here (credentials, cookies, hop-by-hop and forwarding headers, X-Conversation-Id …).
         var from = httpContext.Request.Headers;
         var to = proxyRequest.Headers;
-        proxyRequest.RequestUri = new Uri(_backend.Address.BaseUri, PathOf(httpContext.Request.Path).TrimStart('/'));
+        proxyRequest.RequestUri = new Uri(_backend.Address.BaseUri, _request.Path.TrimStart('/'));
         to.TryAddWithoutValidation("Accept", _request.Stream ? "text/event-stream, application/json" : "application/json, */*");
         to.TryAddWithoutValidation(RequestId.Header, _request.Id);
 
@@ -198,10 +198,6 @@ internal sealed class Attempt : HttpTransformer, IDisposable
     /// <inheritdoc/>
     public override ValueTask TransformResponseTrailersAsync(HttpContext httpContext, HttpResponseMessage proxyResponse, CancellationToken cancellationToken) =>
         ValueTask.CompletedTask;
-
-    /// <summary>The path as the backend knows it: routing here is blind to case and to a slash at the end, llama-server is not.</summary>
-    private string PathOf(PathString asked) =>
-        _request.Endpoint.Paths.First(path => path.Equals(asked.Value!.TrimEnd('/'), StringComparison.OrdinalIgnoreCase));
 
     private AttemptEnd End(HttpContext context, ForwarderError error)
     {

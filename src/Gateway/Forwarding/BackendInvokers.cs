@@ -1,7 +1,6 @@
-using System.Net;
-using System.Net.Sockets;
 using System.Runtime.CompilerServices;
 using LlmGateway.Gateway.Backends;
+using LlmGateway.Probes;
 
 namespace LlmGateway.Gateway.Forwarding;
 
@@ -15,41 +14,12 @@ internal sealed class BackendInvokers
 
     private static HttpMessageInvoker Create(Backend backend, TimeSpan connectTimeout)
     {
-        var handler = new SocketsHttpHandler
-        {
-            UseProxy = false,
-            UseCookies = false,
-            AllowAutoRedirect = false,
-            AutomaticDecompression = DecompressionMethods.None,
-            ActivityHeadersPropagator = null,
-            ConnectTimeout = connectTimeout,
-            MaxResponseHeadersLength = 64,
+        // Slots bound what is open, not connections: a pool that is too small would be a second, hidden queue.
+        var handler = BackendHandler.Create(backend.Address, connectTimeout, int.MaxValue);
 
-            // llama-server closes what is idle for 5 s: a connection used in that very moment would fail.
-            PooledConnectionIdleTimeout = TimeSpan.FromSeconds(2),
-
-            // A client that leaves must free the slot: close the connection, never read the rest of an answer that nobody wants.
-            MaxResponseDrainSize = 0,
-            ResponseDrainTimeout = TimeSpan.Zero,
-        };
-        if (backend.Address.UnixSocketPath is { } path)
-        {
-            handler.ConnectCallback = async (_, cancellationToken) =>
-            {
-                var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-                try
-                {
-                    await socket.ConnectAsync(new UnixDomainSocketEndPoint(path), cancellationToken);
-                    return new NetworkStream(socket, ownsSocket: true);
-                }
-                catch
-                {
-                    socket.Dispose();
-                    throw;
-                }
-            };
-        }
-
+        // A client that leaves must free the slot: close the connection, never read the rest of an answer that nobody wants.
+        handler.MaxResponseDrainSize = 0;
+        handler.ResponseDrainTimeout = TimeSpan.Zero;
         var invoker = new HttpMessageInvoker(handler);
         backend.Gone.UnsafeRegister(static state => ((HttpMessageInvoker)state!).Dispose(), invoker);
         return invoker;

@@ -42,7 +42,8 @@ internal sealed class InferenceHandler(
         finally
         {
             metrics.Finished(request.Model.Name);
-            metrics.Ended(request.Model.Name, request.Endpoint.Name, context.Response.StatusCode, outcome);
+            var isCancelled = outcome is RequestOutcome.CancelledQueued or RequestOutcome.CancelledInFlight;
+            metrics.Ended(request.Model.Name, request.Endpoint.Name, isCancelled ? StatusCodes.Status499ClientClosedRequest : context.Response.StatusCode, outcome);
             metrics.Took(request.Model.Name, request.Stream, time.GetElapsedTime(request.ArrivedAt));
         }
     }
@@ -152,6 +153,11 @@ internal sealed class InferenceHandler(
         var wasAlone = lease.WasAlone;
         lease.Dispose();
         var isDead = await IsDeadAsync(lease.Backend, context.RequestAborted);
+        if (!isDead)
+        {
+            run.Ticket.Failed.Add(lease.Backend);
+        }
+
         var isSuspect = isDead && wasAlone && end == AttemptEnd.Failed && registry.CrashedByItself(lease.Backend);
         return run.Next(isDead, isSuspect, end, request.Model.Options.Retry.MaxAttempts) is { } error ? await RefuseAsync(context, request, error) : null;
     }

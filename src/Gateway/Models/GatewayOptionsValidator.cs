@@ -1,5 +1,7 @@
 using System.Collections.Immutable;
 using System.Net;
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
 using System.Text.RegularExpressions;
 using LlmGateway.Probes;
 
@@ -68,6 +70,24 @@ internal static partial class GatewayOptionsValidator
         foreach (var file in new[] { options.Gateway.Tls?.Certificate, options.Gateway.Tls?.Key }.Where(file => file is not null && !File.Exists(file)))
         {
             yield return new("Gateway:Tls", $"\"{file}\"", "no such file");
+        }
+
+        if (options.Gateway.Tls is { Certificate: { } certificate, Key: { } key } && File.Exists(certificate) && File.Exists(key) && CertificateFault(certificate, key) is { } fault)
+        {
+            yield return new("Gateway:Tls", null, $"{certificate} and {key} are no certificate and key of it, both PEM ({fault})");
+        }
+    }
+
+    private static string? CertificateFault(string certificate, string key)
+    {
+        try
+        {
+            X509Certificate2.CreateFromPemFile(certificate, key).Dispose();
+            return null;
+        }
+        catch (Exception e) when (e is CryptographicException or IOException or UnauthorizedAccessException)
+        {
+            return e.Message;
         }
     }
 

@@ -1,5 +1,6 @@
 using LlmGateway.Gateway.Backends;
 using LlmGateway.Gateway.Models;
+using LlmGateway.Gateway.Requests;
 
 namespace LlmGateway.Gateway.Operations;
 
@@ -23,16 +24,20 @@ internal sealed class Lifecycle(ModelCatalogue catalogue, BackendRegistry regist
     /// <summary>True when the gateway should be sent traffic.</summary>
     public bool IsReady => !IsDraining && (catalogue.Models.IsEmpty || CanTakeWork);
 
-    /// <summary>Counts a request in. False when too many are in already.</summary>
-    public bool TryEnter()
+    /// <summary>Counts a request in, or says why it may not come in; then it must not <see cref="Leave"/> either.</summary>
+    public ApiError? Enter()
     {
-        if (Interlocked.Increment(ref _inFlight) <= options.Gateway.MaxConcurrentRequests)
+        // Counted first, then looked: a drain that begins meanwhile sees either the count or a refusal.
+        var inFlight = Interlocked.Increment(ref _inFlight);
+        var refusal = IsDraining ? ApiErrors.ShuttingDown
+            : inFlight > options.Gateway.MaxConcurrentRequests ? ApiErrors.ConcurrencyLimited(TimeSpan.FromSeconds(1))
+            : null;
+        if (refusal is not null)
         {
-            return true;
+            Leave();
         }
 
-        Leave();
-        return false;
+        return refusal;
     }
 
     public void Leave()

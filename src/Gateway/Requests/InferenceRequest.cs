@@ -10,6 +10,9 @@ internal sealed class InferenceRequest : IDisposable
 
     public required InferenceEndpoint Endpoint { get; init; }
 
+    /// <summary>The path that a backend is asked on: one of the endpoint's, never the client's own spelling.</summary>
+    public required string Path { get; init; }
+
     public required Model Model { get; init; }
 
     public required RequestBody Body { get; init; }

@@ -24,6 +24,7 @@ internal sealed class RequestBody : IDisposable
 
     /// <summary>Reads a body whole.</summary>
     /// <returns>The body, or null when the budget for bodies is spent.</returns>
+    /// <exception cref="BadHttpRequestException">It is longer than the budget allows one to be (413).</exception>
     public static async ValueTask<RequestBody?> ReadAsync(Stream source, long? contentLength, BodyBudget budget, CancellationToken cancellationToken)
     {
         const int First = 16 * 1024;
@@ -47,6 +48,11 @@ internal sealed class RequestBody : IDisposable
                 }
 
                 length += read;
+                if (length > budget.LongestBody)
+                {
+                    throw new BadHttpRequestException("The body is too large.", StatusCodes.Status413PayloadTooLarge);
+                }
+
                 if (length < buffer.Length)
                 {
                     continue;
@@ -98,6 +104,9 @@ internal sealed class RequestBody : IDisposable
 internal sealed class BodyBudget(long limit)
 {
     private long _held;
+
+    /// <summary>Bytes that a single body may have.</summary>
+    public long LongestBody { get; init; } = long.MaxValue;
 
     public long Held => Volatile.Read(ref _held);
 

@@ -11,7 +11,13 @@ internal sealed class RequestReader(ModelCatalogue catalogue, GatewayOptions opt
     private const int LongestModelField = 1024;
 
     /// <summary>The request, which the caller disposes, or the error that the client gets.</summary>
-    public async ValueTask<(InferenceRequest? Request, ApiError? Error)> ReadAsync(HttpContext context, InferenceEndpoint endpoint, Caller caller, string id)
+    /// <param name="context">The client's call.</param>
+    /// <param name="endpoint">What it calls.</param>
+    /// <param name="path">Which of the endpoint's paths, in the endpoint's own spelling.</param>
+    /// <param name="caller">Who calls.</param>
+    /// <param name="id">The call's id.</param>
+    public async ValueTask<(InferenceRequest? Request, ApiError? Error)> ReadAsync(
+        HttpContext context, InferenceEndpoint endpoint, string path, Caller caller, string id)
     {
         var arrivedAt = time.GetTimestamp();
         var headers = context.Request.Headers;
@@ -76,6 +82,7 @@ internal sealed class RequestReader(ModelCatalogue catalogue, GatewayOptions opt
             {
                 Id = id,
                 Endpoint = endpoint,
+                Path = path,
                 Model = model,
                 Body = body,
                 Stream = facts.Stream,

@@ -54,7 +54,7 @@ internal sealed class ModelQueue : IDisposable
             }
 
             // Whoever is first in line goes first: a free slot that the first one does not fit into is not for the others either.
-            if ((_line.First is not { } first || ticket.Number < first.Ticket.Number) && TryGrant_NeedsLock(ticket.Request) is { } lease)
+            if ((_line.First is not { } first || ticket.Number < first.Ticket.Number) && TryGrant_NeedsLock(ticket) is { } lease)
             {
                 return ValueTask.FromResult(lease);
             }
@@ -228,16 +228,18 @@ internal sealed class ModelQueue : IDisposable
 
     private void Pump_NeedsLock(List<(Waiter, SlotLease)> done)
     {
-        while (_line.First is { } first && TryGrant_NeedsLock(first.Ticket.Request) is { } lease)
+        while (_line.First is { } first && TryGrant_NeedsLock(first.Ticket) is { } lease)
         {
             Leave_NeedsLock(first, "granted");
             done.Add((first, lease));
         }
     }
 
-    private SlotLease? TryGrant_NeedsLock(InferenceRequest request)
+    private SlotLease? TryGrant_NeedsLock(QueueTicket ticket)
     {
-        if (_backends.Count == 0 || LeastBusy.Pick(_backends, request.Slots, _rotation++ & int.MaxValue) is not { } slots)
+        var request = ticket.Request;
+        var candidates = Candidates_NeedsLock(ticket);
+        if (candidates.Count == 0 || LeastBusy.Pick(candidates, request.Slots, _rotation++ & int.MaxValue) is not { } slots)
         {
             return null;
         }
@@ -251,6 +253,18 @@ internal sealed class ModelQueue : IDisposable
         slots.Leases.Add(lease);
         slots.Busy += lease.Slots;
         return lease;
+    }
+
+    // One that fails fast is also the least busy: without this it would get the retry as well.
+    private List<BackendSlots> Candidates_NeedsLock(QueueTicket ticket)
+    {
+        if (ticket.Failed.Count == 0)
+        {
+            return _backends;
+        }
+
+        var others = _backends.FindAll(slots => slots.Capacity > 0 && !ticket.Failed.Contains(slots.Backend));
+        return others.Count > 0 ? others : _backends;
     }
 
     private ApiError? Refusal_NeedsLock(QueueTicket ticket, bool isNew)

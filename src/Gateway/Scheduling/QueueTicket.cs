@@ -1,3 +1,4 @@
+using LlmGateway.Gateway.Backends;
 using LlmGateway.Gateway.Requests;
 
 namespace LlmGateway.Gateway.Scheduling;
@@ -6,6 +7,9 @@ namespace LlmGateway.Gateway.Scheduling;
 internal sealed class QueueTicket(InferenceRequest request)
 {
     public InferenceRequest Request { get; } = request;
+
+    /// <summary>Living backends that failed it: the next try goes to another one, as long as there is one that takes work.</summary>
+    public List<Backend> Failed { get; } = [];
 
     /// <summary>Order of arrival; 0 until the first time in the queue.</summary>
     public long Number { get; internal set; }

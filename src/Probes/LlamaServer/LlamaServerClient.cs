@@ -123,7 +123,7 @@ public sealed class LlamaServerClient : IDisposable
             // The body is in memory already, at most MaxBodyBytes of it.
             using var body = await response.Content.ReadAsStreamAsync(cancellationToken);
             return await JsonSerializer.DeserializeAsync(body, type, cancellationToken)
-                ?? throw new LlamaServerException($"/{path} answered null", (int)response.StatusCode);
+                ?? throw new LlamaServerException($"/{path} answered nothing", (int)response.StatusCode);
         }
         catch (JsonException e)
         {

@@ -91,11 +91,11 @@ internal sealed class ChildProcess : IChildProcess
     {
         for (var wait = 2; KillRest(); wait = Math.Min(wait * 2, 100))
         {
-            await Task.Delay(wait, cancellationToken);
+            await Task.Delay(TimeSpan.FromMilliseconds(wait), TimeProvider.System, cancellationToken); // a real process ends in real time
         }
 
         var ended = Task.WhenAll(_pumps.Select(pump => pump.Ended));
-        await Task.WhenAny(ended, Task.Delay(DrainPatience, cancellationToken));
+        await Task.WhenAny(ended, Task.Delay(DrainPatience, TimeProvider.System, cancellationToken));
         Array.ForEach(_pumps, pump => pump.Abandon());
     }
 

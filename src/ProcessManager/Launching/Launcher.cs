@@ -7,7 +7,8 @@ namespace LlmGateway.ProcessManager.Launching;
 /// <summary>Starts every child on one thread that lives as long as the launcher.</summary>
 /// <remarks>
 /// Linux ties the parent-death signal to the thread that forked, not to the process: a child started from a pool thread would be killed
-/// whenever that thread retires. For the same reason disposing the launcher ends every child that is still there.
+/// whenever that thread retires. For the same reason disposing the launcher ends every child that is still there. A child asks for that
+/// signal in its first millisecond; a gateway that is killed within it leaves that one child behind.
 /// </remarks>
 internal sealed class Launcher : ILauncher, IDisposable
 {

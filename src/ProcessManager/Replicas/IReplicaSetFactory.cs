@@ -6,6 +6,7 @@ namespace LlmGateway.ProcessManager.Replicas;
 public interface IReplicaSetFactory
 {
     /// <summary>Makes a set; nothing is launched before <see cref="IReplicaSet.Start"/>.</summary>
+    /// <exception cref="ArgumentException">The options can't be worked with: no model or program, an empty range of ports, a probe that asks nothing.</exception>
     IReplicaSet Create(ReplicaSetOptions options, IReplicaTraffic traffic);
 
     /// <summary>The final command line of one replica, program first, as it would be launched on <paramref name="port"/>. Holds no secret.</summary>

@@ -55,7 +55,12 @@ internal sealed class ReplicaSet : IReplicaSet
         Interlocked.Increment(ref _stopping);
         try
         {
-            await Task.WhenAll(_supervisors.Select(supervisor => supervisor.StopAsync(cancellationToken)));
+            // A start that was on its way when the flag went up may still have overtaken the stop; a second one can't.
+            do
+            {
+                await Task.WhenAll(_supervisors.Select(supervisor => supervisor.StopAsync(cancellationToken)));
+            }
+            while (_supervisors.Any(supervisor => supervisor.Status.State is not ReplicaState.Stopped));
         }
         finally
         {

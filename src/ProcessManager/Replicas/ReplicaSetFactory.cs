@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using LlmGateway.Probes;
 using LlmGateway.ProcessManager.Launching;
 using LlmGateway.ProcessManager.Supervision;
 using Microsoft.Extensions.Logging;
@@ -14,18 +15,24 @@ internal sealed class ReplicaSetFactory : IReplicaSetFactory, IDisposable
     private readonly StartPermits _permits;
     private readonly ReplicaSurroundings _around;
 
-    public ReplicaSetFactory(IOptions<ProcessManagerOptions> options, TimeProvider time, ILoggerFactory loggers)
+    public ReplicaSetFactory(IOptions<ProcessManagerOptions> options, TimeProvider time, ILoggerFactory loggers, ProbeMetrics metrics)
+        : this(options, time, loggers, metrics, new PortPool(time))
+    {
+    }
+
+    internal ReplicaSetFactory(IOptions<ProcessManagerOptions> options, TimeProvider time, ILoggerFactory loggers, ProbeMetrics? metrics, PortPool ports)
     {
         _launcher = new(loggers.CreateLogger<Launcher>());
         _sockets = new(options.Value.RuntimeDirectory);
         _permits = new(options.Value.StartPermits);
-        _around = new(_launcher, new PortPool(time), _sockets, _permits, time, Random.Shared.NextDouble, loggers.CreateLogger<Supervisor>());
+        _around = new(_launcher, ports, _sockets, _permits, metrics, time, Random.Shared.NextDouble, loggers.CreateLogger<Supervisor>());
     }
 
     public IReplicaSet Create(ReplicaSetOptions options, IReplicaTraffic traffic)
     {
         ArgumentNullException.ThrowIfNull(options);
         ArgumentNullException.ThrowIfNull(traffic);
+        Check(options);
         return new ReplicaSet(options, traffic, _around);
     }
 
@@ -37,6 +44,22 @@ internal sealed class ReplicaSetFactory : IReplicaSetFactory, IDisposable
             : new LaunchPlace("127.0.0.1", port, index);
         var program = Preflight.FindProgram(options.Executable, Environment.GetEnvironmentVariable("PATH")).Path ?? options.Executable;
         return [program, .. CommandLine.Masked(CommandLine.Build(options, place, Environment.ProcessorCount))];
+    }
+
+    /// <summary>The least that a supervisor must be able to rely on; whoever reads a configuration checks more, and says it better.</summary>
+    private static void Check(ReplicaSetOptions options)
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(options.Model);
+        ArgumentException.ThrowIfNullOrWhiteSpace(options.Executable);
+        ArgumentOutOfRangeException.ThrowIfNegative(options.Replicas);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(options.FirstPort, options.LastPort);
+        foreach (var probe in new[] { options.Startup, options.Readiness })
+        {
+            if (probe is { Kind: ProbeKind.Progress } or { Kind: ProbeKind.Exec, Command: [] })
+            {
+                throw new ArgumentException($"A probe of kind {probe.Kind} can't tell whether {options.Model} is up.", nameof(options));
+            }
+        }
     }
 
     /// <summary>Ends whatever still lives: the launcher's thread is what children's lives are tied to.</summary>

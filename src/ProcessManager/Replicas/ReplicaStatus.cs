@@ -59,6 +59,9 @@ public sealed record ReplicaStatus
     /// <summary>True when new work may be sent.</summary>
     public bool IsRoutable => State == ReplicaState.Ready;
 
+    /// <summary>For logs: name, state and generation. A record would print every member, the key too.</summary>
+    public override string ToString() => $"{Backend} {Names.Of(State)} (generation {Generation})";
+
     /// <summary>True when the replica may become routable without a person: waiting on it is worthwhile.</summary>
     public bool IsComing => State is ReplicaState.Queued or ReplicaState.Starting or ReplicaState.Loading or ReplicaState.Warming
         or ReplicaState.Busy or ReplicaState.NotReady or ReplicaState.Killing or ReplicaState.Backoff;

@@ -69,7 +69,7 @@ internal static class ExitCauseClassifier
     /// <summary>One line for a person: what happened and what to do.</summary>
     public static string AdviceFor(ExitCause cause, int? code, int? signal, string? line)
     {
-        var said = line is null ? string.Empty : $" It said: {line}";
+        var said = line is null ? string.Empty : $" It said: \"{line}\".";
         return cause switch
         {
             ExitCause.Requested => "Ended as asked.",
@@ -78,7 +78,7 @@ internal static class ExitCauseClassifier
             ExitCause.Oom => "Memory did not suffice. Use fewer replicas, a smaller context (-c), --cache-ram or model, or give the machine more memory." + said,
             ExitCause.Vram => "The GPU's memory did not suffice. Offload fewer layers (-ngl), use a smaller context (-c) or fewer replicas." + said,
             ExitCause.ExternalKill => $"Something outside the gateway sent signal {signal}. Look for a person, a script, or a memory limit of the container.",
-            ExitCause.UnexpectedExit => "Ended with exit code 0 though nobody asked. Is it a server that stays in the foreground?",
+            ExitCause.UnexpectedExit => "Ended with exit code 0 though nobody here asked. Look for somebody who sent it SIGTERM, or for a program that does not stay in the foreground.",
             ExitCause.PortConflict => "Its address was taken. Another one is tried; if it persists, give the model another port range." + said,
             ExitCause.ModelInvalid => "The model file can't be loaded. Check the path, download it again, or update llama-server." + said,
             ExitCause.WrongBuild => "The binary uses instructions that this CPU lacks (SIGILL). Install a build for this machine.",

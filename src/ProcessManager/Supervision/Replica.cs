@@ -33,7 +33,11 @@ internal enum ProcessPhase
 }
 
 /// <summary>The process of one generation.</summary>
-internal sealed record LiveProcess(int Pid, BackendAddress Address, string? ApiKey, DateTimeOffset StartedAt);
+internal sealed record LiveProcess(int Pid, BackendAddress Address, string? ApiKey, DateTimeOffset StartedAt)
+{
+    /// <summary>A record would print every member, the key too.</summary>
+    public override string ToString() => $"pid {Pid} on {Address}";
+}
 
 /// <summary>All that a supervisor knows of its replica. A value: <see cref="ReplicaTransitions"/> makes the next one.</summary>
 internal sealed record Replica

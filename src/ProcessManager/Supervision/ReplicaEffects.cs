@@ -4,13 +4,8 @@ using System.Security.Cryptography;
 using LlmGateway.Probes;
 using LlmGateway.ProcessManager.Launching;
 using LlmGateway.ProcessManager.Replicas;
-using Microsoft.Extensions.Logging;
 
 namespace LlmGateway.ProcessManager.Supervision;
-
-/// <summary>What all replicas share.</summary>
-internal sealed record ReplicaSurroundings(
-    ILauncher Launcher, PortPool Ports, SocketFolder Sockets, StartPermits Permits, TimeProvider Time, Func<double> Random, ILogger Logger);
 
 /// <summary>Carries out effects for one replica. Started by its supervisor's loop only, never awaited; what comes of it goes back as an event.</summary>
 internal sealed class ReplicaEffects(
@@ -40,6 +35,7 @@ internal sealed class ReplicaEffects(
                 if (_generations.Remove(retire.Generation, out var over))
                 {
                     over.Dispose();
+                    around.Metrics?.Forget(_backend);
                 }
 
                 break;
@@ -199,14 +195,14 @@ internal sealed class ReplicaEffects(
             () => child.Sample() with { LogLines = output.Written },
             around.Time,
             post);
-        generation.SetProbe(Probing(generation, options.Startup, watch.Add));
+        generation.SetProbe(Probing(generation, "startup", options.Startup, watch.Add));
     }
 
     private void WatchReadiness(Generation generation)
     {
         if (options.Readiness is { } readiness)
         {
-            generation.SetProbe(Probing(generation, readiness, report =>
+            generation.SetProbe(Probing(generation, "readiness", readiness, report =>
             {
                 if (report.Changed)
                 {
@@ -217,9 +213,9 @@ internal sealed class ReplicaEffects(
         }
     }
 
-    private ProbeLoop Probing(Generation generation, ProbeOptions probe, Action<BackendReport> report) => ProbeLoop.Start(
+    private ProbeLoop Probing(Generation generation, string name, ProbeOptions probe, Action<BackendReport> report) => ProbeLoop.Start(
         Probe.Create(probe, generation.Process!.Address, generation.Process.ApiKey, around.Time),
-        probe, report, around.Time, around.Random, around.Logger, generation.Over);
+        probe, around.Metrics?.Counting(_backend, name, report) ?? report, around.Time, around.Random, around.Logger, generation.Over);
 
     private async Task AwaitDrainedAsync(Generation generation, int epoch, CancellationToken token)
     {

@@ -85,7 +85,7 @@ internal static class ReplicaTransitions
         ReplicaVerb.Restart => OnEndAsked(replica with { Held = false }, Afterwards.Restart, now),
         ReplicaVerb.Drain => OnDrain(replica),
         ReplicaVerb.Resume => OnResume(replica with { Held = false }, now),
-        ReplicaVerb.Reset => OnReset(replica with { History = RestartHistory.Empty }),
+        ReplicaVerb.Reset => OnReset(replica with { History = RestartHistory.Empty, StartCost = 0 }),
         _ => throw new ArgumentOutOfRangeException(nameof(verb), verb, null),
     };
 

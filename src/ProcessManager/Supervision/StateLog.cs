@@ -19,11 +19,11 @@ internal static class StateLog
             var how = exit switch { { Signal: { } signal } => $"signal {signal}", { Code: { } code } => $"exit code {code}", _ => "not launched" };
             if (after.State is ReplicaState.Failed)
             {
-                Log.Failed(logger, status.Backend, exit.Cause, how, exit.Advice, Next(after, status, now));
+                Log.Failed(logger, status.Backend, Names.Of(exit.Cause), how, exit.Advice, Next(after, status, now));
             }
             else
             {
-                Log.Ended(logger, status.Backend, exit.Cause, how, exit.Advice, Next(after, status, now));
+                Log.Ended(logger, status.Backend, Names.Of(exit.Cause), how, exit.Advice, Next(after, status, now));
             }
 
             return;
@@ -38,7 +38,7 @@ internal static class StateLog
                 Log.NotReady(logger, status.Backend, after.ReadinessFinding);
                 break;
             default:
-                Log.StateChanged(logger, status.Backend, before.State, after.State, after.Generation, Detail(after, status, now));
+                Log.StateChanged(logger, status.Backend, Names.Of(before.State), Names.Of(after.State), after.Generation, Detail(after, status, now));
                 break;
         }
     }

@@ -18,6 +18,7 @@ internal sealed class Supervisor : IAsyncDisposable
     private readonly ReplicaSurroundings _around;
     private readonly ReplicaEffects _effects;
     private readonly Action<ReplicaStatus> _publish;
+    private readonly ReplicaMetrics _metrics;
     private readonly List<Waiter> _waiters = [];
     private readonly long _born;
     private readonly Task _loop;
@@ -27,6 +28,7 @@ internal sealed class Supervisor : IAsyncDisposable
     {
         (_options, _index, _around, _publish, _born) = (options, index, around, publish, around.Time.GetTimestamp());
         Output = new();
+        _metrics = new($"{options.Model}/{index}");
         _effects = new(options, index, around, traffic, Output, Post);
         _status = ReplicaStatusView.Of(options, index, new(), TimeSpan.Zero);
         _loop = Task.Run(RunAsync);
@@ -40,8 +42,19 @@ internal sealed class Supervisor : IAsyncDisposable
     public async Task CommandAsync(ReplicaVerb verb, CancellationToken cancellationToken)
     {
         var done = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        await _mailbox.Writer.WriteAsync(new(new SupervisorEvent.Asked(verb), done), cancellationToken);
-        await done.Task.WaitAsync(cancellationToken);
+        try
+        {
+            await _mailbox.Writer.WriteAsync(new(new SupervisorEvent.Asked(verb), done), cancellationToken);
+        }
+        catch (ChannelClosedException)
+        {
+            throw new ObjectDisposedException(nameof(IReplicaSet));
+        }
+
+        using (cancellationToken.UnsafeRegister(_ => done.TrySetCanceled(cancellationToken), null))
+        {
+            await done.Task;
+        }
     }
 
     /// <summary>Asks, and does not wait.</summary>
@@ -67,7 +80,7 @@ internal sealed class Supervisor : IAsyncDisposable
         {
             await StopAsync(new CancellationToken(canceled: true));
         }
-        catch (ChannelClosedException)
+        catch (ObjectDisposedException)
         {
             // Disposed twice at a time.
         }
@@ -108,7 +121,7 @@ internal sealed class Supervisor : IAsyncDisposable
                 _waiters.Add(new(asked.Verb, replica.Generation, done));
             }
 
-            var step = ReplicaTransitions.Apply(replica, mail.Event, now);
+            var step = Decide(replica, mail.Event, now);
             var before = replica;
             replica = step.Next;
             Publish(before, replica, now);
@@ -121,7 +134,22 @@ internal sealed class Supervisor : IAsyncDisposable
         }
 
         _effects.Dispose();
+        _metrics.Dispose();
         _waiters.ForEach(waiter => waiter.Done.TrySetCanceled());
+    }
+
+    /// <summary>A fault in a decision costs that event, not the supervisor: a process without one would never be stopped.</summary>
+    private Step Decide(Replica replica, SupervisorEvent @event, in Circumstances now)
+    {
+        try
+        {
+            return ReplicaTransitions.Apply(replica, @event, now);
+        }
+        catch (Exception e) when (e is not OutOfMemoryException)
+        {
+            Log.EffectFailed(_around.Logger, _status.Backend, @event.GetType().Name, e);
+            return new(replica, []);
+        }
     }
 
     private void Publish(Replica before, Replica replica, in Circumstances now)
@@ -138,6 +166,7 @@ internal sealed class Supervisor : IAsyncDisposable
         }
 
         Volatile.Write(ref _status, status);
+        _metrics.Observe(before, replica, now.WallNow);
         StateLog.Write(_around.Logger, before, replica, status, now);
         try
         {
@@ -164,7 +193,7 @@ internal sealed class Supervisor : IAsyncDisposable
 
     private void CompleteWaiters(Replica replica) => _waiters.RemoveAll(waiter =>
     {
-        var isDone = CommandProgress.IsDone(waiter.Verb, waiter.Generation, replica);
+        var isDone = waiter.Done.Task.IsCompleted || CommandProgress.IsDone(waiter.Verb, waiter.Generation, replica);
         if (isDone)
         {
             waiter.Done.TrySetResult();

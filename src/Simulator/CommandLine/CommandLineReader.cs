@@ -33,7 +33,7 @@ internal static class CommandLineReader
         new(["--no-slots"], null, false, (s, _) => s with { Slots = false }, "do not expose the slots endpoint"),
         new(["--embedding", "--embeddings"], "LLAMA_ARG_EMBEDDINGS", false, (s, _) => s with { Embeddings = true }, "enable the embedding endpoints"),
         new(["--rerank", "--reranking"], "LLAMA_ARG_RERANKING", false, (s, _) => s with { Rerank = true, Embeddings = true }, "enable the reranking endpoints"),
-        new(["--api-key"], "LLAMA_API_KEY", true, (s, v) => s with { ApiKeys = [.. s.ApiKeys, .. Split(v)] }, "accepted API keys, comma-separated (env wins nothing: both count)"),
+        new(["--api-key"], "LLAMA_API_KEY", true, (s, v) => s with { ApiKeys = [.. s.ApiKeys, .. Split(v)] }, "accepted API keys, comma-separated"),
         new(["-lv", "--verbosity", "--log-verbosity"], "LLAMA_ARG_LOG_VERBOSITY", true, (s, v) => s with { Verbosity = Int(v) }, "log threshold: 1 errors, 2 warnings, 3 info (default: 3)"),
         new(["-v", "--verbose", "--log-verbose"], null, false, (s, _) => s with { Verbosity = int.MaxValue }, "log everything"),
     ];

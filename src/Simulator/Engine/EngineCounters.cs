@@ -6,7 +6,7 @@ internal sealed class EngineCounters
     private readonly Lock _lock = new();
     private Totals _totals;
 
-    /// <summary>Sums since the start; rates are theirs, as the real server's are since b11000.</summary>
+    /// <summary>Sums since the start; the rates of /metrics are averages over them.</summary>
     public record struct Totals(
         long PromptTokens,
         long PromptTokensCached,

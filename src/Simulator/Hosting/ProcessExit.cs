@@ -22,6 +22,9 @@ internal static partial class ProcessExit
     {
         _ = SetHandler(signal, 0);
         _ = Kill(Environment.ProcessId, signal);
+
+        // Another thread may take the signal: nothing more is to happen on this one.
+        Thread.Sleep(Timeout.Infinite);
     }
 
     public static void Now(int code) => Exit(code);

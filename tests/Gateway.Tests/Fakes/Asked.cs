@@ -14,6 +14,7 @@ internal static class Asked
         {
             Id = "req-1",
             Endpoint = endpoint ?? Chat,
+            Path = (endpoint ?? Chat).Paths[0],
             Model = model,
             Body = Body(new byte[bytes]),
             Stream = stream,

@@ -153,6 +153,8 @@ public sealed class RequestReaderTests
         context.Request.Body = new MemoryStream(bytes);
         context.Request.ContentLength = bytes.Length;
         change?.Invoke(context);
-        return new RequestReader(new ModelCatalogue(options), options, _budget, new FakeTimeProvider()).ReadAsync(context, endpoint ?? Asked.Chat, caller ?? Caller.Anonymous, "req-9");
+        endpoint ??= Asked.Chat;
+        return new RequestReader(new ModelCatalogue(options), options, _budget, new FakeTimeProvider())
+            .ReadAsync(context, endpoint, endpoint.Paths[0], caller ?? Caller.Anonymous, "req-9");
     }
 }

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using LlmGateway.ProcessManager.Launching;
 using LlmGateway.ProcessManager.Replicas;
 using LlmGateway.ProcessManager.Supervision;
 using Microsoft.Extensions.Logging;
@@ -15,9 +16,11 @@ internal sealed class ReplicaSetUnderTest : IAsyncDisposable
     private readonly Lock _gate = new();
     private readonly List<(Func<ReplicaStatus, bool> Condition, TaskCompletionSource<ReplicaStatus> Done)> _waiters = [];
 
-    public ReplicaSetUnderTest(ReplicaSetOptions options, IReplicaTraffic? traffic = null, ProcessManagerOptions? manager = null)
+    public ReplicaSetUnderTest(ReplicaSetOptions options, IReplicaTraffic? traffic = null, ProcessManagerOptions? manager = null, bool blindPorts = false)
     {
-        _factory = new(Options.Create(manager ?? new()), TimeProvider.System, Loggers);
+        // Blind: hands out a port without looking, as if a stranger had taken it in between.
+        var ports = blindPorts ? new PortPool(TimeProvider.System, _ => false) : new PortPool(TimeProvider.System);
+        _factory = new(Options.Create(manager ?? new()), TimeProvider.System, Loggers, metrics: null, ports);
         Set = _factory.Create(options, traffic ?? new FakeTraffic());
         Set.StatusChanged += OnStatus;
     }

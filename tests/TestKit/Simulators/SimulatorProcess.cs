@@ -1,6 +1,4 @@
-using System.Net.Http.Json;
 using System.Net.Sockets;
-using System.Text.Json;
 using LlmGateway.TestKit.Processes;
 
 namespace LlmGateway.TestKit.Simulators;
@@ -11,13 +9,19 @@ public sealed class SimulatorProcess : IAsyncDisposable
     private const string Bound = " bound: ";
     private const string Listening = "listening on ";
 
+    private readonly SimulatorControl _control;
+
     private SimulatorProcess(ChildProcess process, string address)
     {
         Process = process;
         (BaseAddress, UnixSocketPath) = address.StartsWith("unix://", StringComparison.Ordinal)
             ? (new Uri("http://localhost/"), address["unix://".Length..])
             : (new Uri(address + "/"), null);
-        Client = new HttpClient(new SocketsHttpHandler { ConnectCallback = UnixSocketPath is null ? null : ConnectAsync }) { BaseAddress = BaseAddress };
+
+        // A connection for each request: behind a stream the server closes without announcing it, and a pooled one would race with that.
+        var handler = new SocketsHttpHandler { PooledConnectionLifetime = TimeSpan.Zero, ConnectCallback = UnixSocketPath is null ? null : ConnectAsync };
+        Client = new HttpClient(handler) { BaseAddress = BaseAddress };
+        _control = new SimulatorControl(Client);
     }
 
     /// <summary>The built program.</summary>
@@ -66,29 +70,17 @@ public sealed class SimulatorProcess : IAsyncDisposable
     public Task WaitUntilReadyAsync(CancellationToken cancellationToken) =>
         Process.WaitForLineAsync(static l => l.Contains(Listening, StringComparison.Ordinal), cancellationToken);
 
-    /// <summary>Changes the named faults and leaves the others, as in <c>new { tokenRate = 5, dropAfterTokens = 3 }</c>.</summary>
-    public async Task SetFaultsAsync(object faults, CancellationToken cancellationToken)
-    {
-        using var response = await Client.PostAsJsonAsync("sim/faults", faults, cancellationToken);
-        if (!response.IsSuccessStatusCode)
-        {
-            throw new ArgumentException(await response.Content.ReadAsStringAsync(cancellationToken), nameof(faults));
-        }
-    }
+    /// <inheritdoc cref="SimulatorControl.SetFaultsAsync"/>
+    public Task SetFaultsAsync(object faults, CancellationToken cancellationToken) => _control.SetFaultsAsync(faults, cancellationToken);
 
-    /// <summary>Puts every fault and pace back to its default.</summary>
-    public async Task ClearFaultsAsync(CancellationToken cancellationToken)
-    {
-        using var response = await Client.DeleteAsync(new Uri("sim/faults", UriKind.Relative), cancellationToken);
-        response.EnsureSuccessStatusCode();
-    }
+    /// <inheritdoc cref="SimulatorControl.ClearFaultsAsync"/>
+    public Task ClearFaultsAsync(CancellationToken cancellationToken) => _control.ClearFaultsAsync(cancellationToken);
 
-    public async Task<SimulatorState> GetStateAsync(CancellationToken cancellationToken) =>
-        (await Client.GetFromJsonAsync<SimulatorState>("sim/state", JsonSerializerOptions.Web, cancellationToken))!;
+    public Task<SimulatorState> GetStateAsync(CancellationToken cancellationToken) => _control.GetStateAsync(cancellationToken);
 
     public async ValueTask DisposeAsync()
     {
-        Client.Dispose();
+        _control.Dispose();
         await Process.DisposeAsync();
     }
 

@@ -1,0 +1,44 @@
+using LlmGateway.Gateway.Models;
+
+namespace LlmGateway.Architecture.Tests.Contracts;
+
+/// <summary>What stands in <c>config/</c> and in the options' documentation is what the gateway reads.</summary>
+public sealed class ConfigurationContractTests
+{
+    /// <summary>Set to 1, the test writes the file instead of comparing it.</summary>
+    private const string UpdateVariable = "LLMGATEWAY_UPDATE_SCHEMA";
+
+    private static readonly string Config = Path.Combine(Root(), "config");
+
+    [Fact]
+    public void Schema_OfTheOptionsClasses_IsTheFileInConfig()
+    {
+        var file = Path.Combine(Config, "gateway.schema.json");
+        var generated = ConfigurationSchema.Generate();
+        if (Environment.GetEnvironmentVariable(UpdateVariable) == "1")
+        {
+            File.WriteAllText(file, generated);
+        }
+
+        Assert.True(generated == File.ReadAllText(file), $"config/gateway.schema.json is not what the options say. Run this test with {UpdateVariable}=1 and commit the file.");
+    }
+
+    [Fact]
+    public void Examples_InConfig_AreValid()
+    {
+        var examples = Directory.GetFiles(Config, "*.json", SearchOption.AllDirectories).Where(file => !file.EndsWith(".schema.json", StringComparison.Ordinal)).ToArray();
+        Assert.NotEmpty(examples);
+        Assert.All(examples, file => Assert.Empty(ConfigurationFile.Load(file, []).Errors));
+    }
+
+    private static string Root()
+    {
+        var folder = new DirectoryInfo(AppContext.BaseDirectory);
+        while (!File.Exists(Path.Combine(folder.FullName, "LlmGateway.sln")))
+        {
+            folder = folder.Parent ?? throw new InvalidOperationException("LlmGateway.sln is in none of the folders above the test.");
+        }
+
+        return folder.FullName;
+    }
+}

@@ -1,0 +1,3 @@
+namespace LlmGateway.EndToEnd.Tests.BackendBehaviour;
+
+public sealed class SimulatorFacts(SimulatorFixture fixture) : BackendFacts(fixture), IClassFixture<SimulatorFixture>;

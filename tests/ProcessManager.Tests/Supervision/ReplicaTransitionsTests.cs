@@ -1,0 +1,172 @@
+using System.Collections.Immutable;
+using CsCheck;
+using LlmGateway.Probes;
+using LlmGateway.ProcessManager.Replicas;
+using LlmGateway.ProcessManager.Supervision;
+
+namespace LlmGateway.ProcessManager.Tests.Supervision;
+
+public sealed class ReplicaTransitionsTests
+{
+    private static readonly LiveProcess Live = new(42, BackendAddress.Tcp("127.0.0.1", 1), "key", default);
+
+    private static readonly ReplicaSetOptions Options = new() { Model = "m", Kind = ReplicaKind.LlamaServer, Executable = "x" };
+
+    [Fact]
+    public void Apply_AnyFaultSchedule_KeepsThePromises() =>
+        Gen.Int.Sample(seed => new ReplicaSimulation(new Random(seed)).Run(steps: 300), iter: 3_000, print: seed => $"new Random({seed})");
+
+    [Fact]
+    public void Simulation_FewRuns_VisitsEveryState()
+    {
+        var seen = new HashSet<ReplicaState>();
+        for (var seed = 0; seed < 100; seed++)
+        {
+            var simulation = new ReplicaSimulation(new Random(seed));
+            simulation.Run(steps: 300);
+            seen.UnionWith(simulation.Seen);
+        }
+
+        Assert.Equal(Enum.GetValues<ReplicaState>().Except([ReplicaState.Busy]), seen.Order());
+    }
+
+    [Fact]
+    public void Apply_FirstStart_GoesTheWholeWay()
+    {
+        var (replica, _) = Follow(new Replica(), new SupervisorEvent.Asked(ReplicaVerb.Start), new SupervisorEvent.PermitGranted(1));
+        Assert.Equal(ReplicaState.Starting, replica.State);
+        (replica, var effects) = Follow(replica, new SupervisorEvent.Launched(1, Live), new SupervisorEvent.Answered(1));
+        Assert.Equal(ReplicaState.Loading, replica.State);
+        (replica, effects) = Follow(replica, new SupervisorEvent.StartupPassed(1), new SupervisorEvent.Warmed(1, 4));
+
+        Assert.Equal((ReplicaState.Ready, 4), (replica.State, replica.Slots));
+        Assert.Equal(
+            [new Effect.Warm(1), new Effect.SetTimer(1, replica.Epoch, Options.Restart.StableAfter), new Effect.ReleasePermit(1), new Effect.WatchReadiness(1)],
+            effects);
+    }
+
+    [Fact]
+    public void Apply_Died_LeavesReadyAtOnceAndIsJudgedLater()
+    {
+        var (dead, _) = Follow(Ready(), new SupervisorEvent.Died(1));
+        Assert.Equal(ReplicaState.Killing, dead.State);
+        Assert.Null(dead.LastExit);
+
+        var (ended, effects) = Follow(dead, new SupervisorEvent.Exited(1, new(139, false, ["words"])));
+        Assert.Equal((ReplicaState.Backoff, ExitCause.Crash, 11), (ended.State, ended.LastExit!.Cause, ended.LastExit.Signal));
+        Assert.Equal([new Effect.Retire(1), new Effect.SetTimer(1, ended.Epoch, TimeSpan.FromSeconds(1))], effects);
+        Assert.Equal(DateTimeOffset.UnixEpoch.AddSeconds(1), ended.NextTryAt);
+    }
+
+    [Fact]
+    public void Apply_Stop_ClimbsTheLadder()
+    {
+        var (replica, effects) = Follow(Ready(), new SupervisorEvent.Asked(ReplicaVerb.Stop));
+        Assert.Equal(ReplicaState.Draining, replica.State);
+        Assert.Equal([new Effect.AwaitDrained(1, replica.Epoch), new Effect.SetTimer(1, replica.Epoch, Options.DrainTimeout)], effects);
+
+        (replica, effects) = Follow(replica, new SupervisorEvent.TimerFired(1, replica.Epoch));
+        Assert.Equal(ReplicaState.Stopping, replica.State);
+        Assert.Equal([new Effect.DropTraffic(1), new Effect.Terminate(1), new Effect.SetTimer(1, replica.Epoch, Options.StopTimeout)], effects);
+
+        (replica, effects) = Follow(replica, new SupervisorEvent.TimerFired(1, replica.Epoch));
+        Assert.Equal(ReplicaState.Killing, replica.State);
+        Assert.Equal([new Effect.Kill(1), new Effect.SetTimer(1, replica.Epoch, ReplicaTransitions.KillTimeout)], effects);
+
+        (replica, effects) = Follow(replica, new SupervisorEvent.TimerFired(1, replica.Epoch));
+        Assert.Equal(ReplicaState.Stuck, replica.State);
+        Assert.Empty(effects);
+
+        (replica, effects) = Follow(replica, new SupervisorEvent.Died(1), new SupervisorEvent.Exited(1, new(137, true, [])));
+        Assert.Equal((ReplicaState.Stopped, ExitCause.Requested), (replica.State, replica.LastExit!.Cause));
+        Assert.Equal([new Effect.Retire(1)], effects);
+    }
+
+    [Fact]
+    public void Apply_Hurry_SkipsDrainAndGrace()
+    {
+        var (replica, effects) = Follow(Ready(), new SupervisorEvent.Asked(ReplicaVerb.Stop), new SupervisorEvent.HurryAsked());
+        Assert.Equal(ReplicaState.Killing, replica.State);
+        Assert.Contains(new Effect.DropTraffic(1), effects);
+        Assert.Contains(new Effect.Kill(1), effects);
+    }
+
+    [Fact]
+    public void Apply_StopWhileLaunching_WaitsForTheProcessAndEndsIt()
+    {
+        var (replica, effects) = Follow(
+            new Replica(), new SupervisorEvent.Asked(ReplicaVerb.Start), new SupervisorEvent.PermitGranted(1), new SupervisorEvent.Asked(ReplicaVerb.Stop));
+        Assert.Equal(ReplicaState.Stopping, replica.State);
+        Assert.DoesNotContain(new Effect.Terminate(1), effects);
+
+        (replica, effects) = Follow(replica, new SupervisorEvent.Launched(1, Live));
+        Assert.Equal([new Effect.Terminate(1)], effects);
+        Assert.Equal(ReplicaState.Stopped, Follow(replica, new SupervisorEvent.Exited(1, new(143, false, []))).Replica.State);
+    }
+
+    [Fact]
+    public void Apply_DrainedByAnOperator_HoldsOverACrashUntilResumed()
+    {
+        var (replica, _) = Follow(Ready(), new SupervisorEvent.Asked(ReplicaVerb.Drain), new SupervisorEvent.Exited(1, new(139, false, [])));
+        Assert.Equal(ReplicaState.Backoff, replica.State);
+        (replica, _) = Follow(replica, new SupervisorEvent.TimerFired(1, replica.Epoch), new SupervisorEvent.PermitGranted(2),
+            new SupervisorEvent.Launched(2, Live), new SupervisorEvent.StartupPassed(2), new SupervisorEvent.Warmed(2, 4));
+        Assert.Equal(ReplicaState.Draining, replica.State);
+        Assert.Equal(ReplicaState.Ready, Follow(replica, new SupervisorEvent.Asked(ReplicaVerb.Resume)).Replica.State);
+    }
+
+    [Fact]
+    public void Apply_Restart_CostsNoBudgetAndKeepsNoFailure()
+    {
+        var (replica, effects) = Follow(Ready(), new SupervisorEvent.Asked(ReplicaVerb.Restart));
+        (replica, effects) = Follow(replica, new SupervisorEvent.Drained(1, replica.DrainEpoch), new SupervisorEvent.Exited(1, new(0, false, [])));
+        Assert.Equal((ReplicaState.Queued, 2, 0), (replica.State, replica.Generation, replica.StartCost));
+        Assert.Equal([new Effect.Retire(1), new Effect.RequestPermit(2)], effects.TakeLast(2));
+        (replica, _) = Follow(replica, new SupervisorEvent.PermitGranted(2));
+        Assert.Equal((1, 0), (replica.Restarts, replica.History.Restarts.Length));
+    }
+
+    [Fact]
+    public void Apply_ReadyForStableAfter_ForgetsFailures()
+    {
+        var replica = Ready() with { History = new(3, [TimeSpan.Zero], true, 1) };
+        Assert.Equal(RestartHistory.Empty, Follow(replica, new SupervisorEvent.TimerFired(1, replica.Epoch)).Replica.History);
+    }
+
+    [Theory]
+    [InlineData(ReplicaVerb.Start, ReplicaState.Queued)]
+    [InlineData(ReplicaVerb.Restart, ReplicaState.Queued)]
+    [InlineData(ReplicaVerb.Reset, ReplicaState.Queued)]
+    [InlineData(ReplicaVerb.Stop, ReplicaState.Stopped)]
+    [InlineData(ReplicaVerb.Drain, ReplicaState.Failed)]
+    [InlineData(ReplicaVerb.Resume, ReplicaState.Failed)]
+    internal void Apply_VerbOnAFailedReplica_DoesWhatItSays(ReplicaVerb verb, ReplicaState state) =>
+        Assert.Equal(state, Follow(new Replica { State = ReplicaState.Failed }, new SupervisorEvent.Asked(verb)).Replica.State);
+
+    [Fact]
+    public void Apply_ReadinessFlaps_OnlyTrafficIsGated()
+    {
+        var (replica, effects) = Follow(Ready(), new SupervisorEvent.ReadinessChanged(1, false, "HTTP status 500"));
+        Assert.Equal(ReplicaState.NotReady, replica.State);
+        Assert.Empty(effects);
+        Assert.Contains("HTTP status 500", ReplicaStatusView.Of(Options, 0, replica, TimeSpan.Zero).NotRoutableBecause, StringComparison.Ordinal);
+        Assert.Equal(ReplicaState.Ready, Follow(replica, new SupervisorEvent.ReadinessChanged(1, true, "passed")).Replica.State);
+    }
+
+    private static Replica Ready() => Follow(
+        new Replica(), new SupervisorEvent.Asked(ReplicaVerb.Start), new SupervisorEvent.PermitGranted(1), new SupervisorEvent.Launched(1, Live),
+        new SupervisorEvent.StartupPassed(1), new SupervisorEvent.Warmed(1, 4)).Replica;
+
+    private static (Replica Replica, ImmutableArray<Effect> Effects) Follow(Replica replica, params SupervisorEvent[] events)
+    {
+        var effects = ImmutableArray.CreateBuilder<Effect>();
+        foreach (var @event in events)
+        {
+            var step = ReplicaTransitions.Apply(replica, @event, new(Options, TimeSpan.Zero, DateTimeOffset.UnixEpoch, 0.5));
+            replica = step.Next;
+            effects.AddRange(step.Effects);
+        }
+
+        return (replica, effects.ToImmutable());
+    }
+}
