@@ -158,7 +158,7 @@ internal sealed class CommandLine
 
         Console.WriteLine($"{scenario.Name}: {scenario.Description}");
         var runner = new LoadRunner(scenario, client, maxInFlight);
-        var startedAt = DateTimeOffset.UtcNow;
+        var startedAt = TimeProvider.System.GetUtcNow();
         var (testerBefore, gatewayBefore) = (Environment.CpuUsage.TotalTime, gateway?.ProcessorTime);
         var run = runner.RunAsync(cancellationToken);
         await new ProgressDisplay(scenario, runner, AnsiConsole.Console).ShowAsync(run).ConfigureAwait(false);

@@ -216,7 +216,7 @@ internal sealed class OpenAiClient : IDisposable
 
             if (request.BytesPerSecond is { } pace)
             {
-                await Task.Delay(TimeSpan.FromSeconds((double)read / pace), cancellationToken).ConfigureAwait(false);
+                await Task.Delay(TimeSpan.FromSeconds((double)read / pace), TimeProvider.System, cancellationToken).ConfigureAwait(false);
             }
         }
 

@@ -57,7 +57,7 @@ internal sealed class LoadRunner(Scenario scenario, OpenAiClient client, int max
                     _ = WorkAsync(start, cancellationToken);
                 }
 
-                await Task.Delay(start - Elapsed > TimeSpan.Zero ? start - Elapsed : TimeSpan.Zero, cancellationToken)
+                await Task.Delay(start - Elapsed > TimeSpan.Zero ? start - Elapsed : TimeSpan.Zero, TimeProvider.System, cancellationToken)
                     .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
         }
@@ -96,7 +96,7 @@ internal sealed class LoadRunner(Scenario scenario, OpenAiClient client, int max
             EnterVisit();
             if (!await VisitAsync(Interlocked.Increment(ref _visits), Stopwatch.GetTimestamp(), cancellationToken).ConfigureAwait(false))
             {
-                await Task.Delay(AfterFailure, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+                await Task.Delay(AfterFailure, TimeProvider.System, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
         }
 
@@ -127,7 +127,7 @@ internal sealed class LoadRunner(Scenario scenario, OpenAiClient client, int max
                 var left = think - Stopwatch.GetElapsedTime(record.End);
                 if (left > TimeSpan.Zero)
                 {
-                    await Task.Delay(left, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+                    await Task.Delay(left, TimeProvider.System, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
                 }
             }
         }

@@ -27,14 +27,14 @@ internal static partial class Pacing
             }
             else
             {
-                Thread.Sleep(nap);
+                cancellationToken.WaitHandle.WaitOne(nap);
             }
         }
 
         return false;
     }
 
-    // Thread.Sleep rounds to whole milliseconds, which is more than a gateway adds.
+    // Waits of the framework round to whole milliseconds, which is more than a gateway adds.
     [LibraryImport("libc", EntryPoint = "usleep")]
     [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
     private static partial int USleep(uint microseconds);

@@ -40,7 +40,7 @@ internal sealed class ProgressDisplay(Scenario scenario, LoadRunner runner, IAns
     }
 
     private static async Task<bool> IsRunningAsync(Task run, TimeSpan interval) =>
-        await Task.WhenAny(run, Task.Delay(interval)).ConfigureAwait(false) != run;
+        await Task.WhenAny(run, Task.Delay(interval, TimeProvider.System)).ConfigureAwait(false) != run;
 
     private Table Table()
     {

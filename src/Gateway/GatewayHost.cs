@@ -1,8 +1,4 @@
-using System.Net;
-using System.Security.Cryptography.X509Certificates;
 using LlmGateway.Gateway.Backends;
-using LlmGateway.Gateway.Forwarding;
-using LlmGateway.Gateway.Keys;
 using LlmGateway.Gateway.Models;
 using LlmGateway.Gateway.Operations;
 using LlmGateway.Gateway.Requests;
@@ -12,7 +8,6 @@ using LlmGateway.ProcessManager;
 using LlmGateway.ProcessManager.Replicas;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
-using Microsoft.AspNetCore.Server.Kestrel.Core;
 
 namespace LlmGateway.Gateway;
 
@@ -123,59 +118,37 @@ internal sealed class GatewayHost : IAsyncDisposable
 
     private WebApplication BuildDataPlane(TimeProvider time)
     {
-        var builder = NewServer(_options.Gateway.Listen, kestrel =>
+        var builder = WebServer.Create(_options.Gateway.Listen, _options.Gateway.Tls, kestrel =>
         {
             // The reader's limit, not Kestrel's: with its own Kestrel leaves the rest unread, the connection is reset, and the client may lose the 413.
             kestrel.Limits.MaxRequestBodySize = null;
             kestrel.Limits.RequestHeadersTimeout = TimeSpan.FromSeconds(30);
         });
-        var catalogue = new ModelCatalogue(_options);
-        builder.Services
-            .AddSingleton(_configuration)
-            .AddSingleton(_options)
-            .AddSingleton(catalogue)
-            .AddSingleton(time)
-            .AddSingleton(new BodyBudget((_options.Queue.MaxBytes ?? ByteSize.FromMiB(256)).Bytes) { LongestBody = _options.Gateway.MaxRequestBody.Bytes })
-            .AddSingleton<RequestReader>()
-            .AddSingleton<RequestMetrics>()
-            .AddSingleton<KeyRing>()
-            .AddSingleton<BackendRegistry>()
-            .AddSingleton<BackendMetrics>()
-            .AddSingleton<ISlotCensus, SlotCensus>()
-            .AddSingleton<SlotReclaimer>()
-            .AddSingleton<SchedulingMetrics>()
-            .AddSingleton<Scheduler>()
-            .AddSingleton<ReplicaTraffic>()
-            .AddSingleton<BackendInvokers>()
-            .AddSingleton<InferenceHandler>()
-            .AddSingleton<Lifecycle>()
-            .AddSingleton<StatusReporter>()
-            .AddProcessManager()
-            .AddHttpForwarder()
-            .AddCors();
+        builder.Services.AddDataPlane(_configuration, time);
         var app = builder.Build();
         app.UseDataPlane();
         app.Services.GetRequiredService<BackendMetrics>();
-        AddSources(app.Services, catalogue);
+        AddSources(app.Services);
         return app;
     }
 
-    private void AddSources(IServiceProvider services, ModelCatalogue catalogue)
+    private void AddSources(IServiceProvider services)
     {
+        var catalogue = services.GetRequiredService<ModelCatalogue>();
         var registry = services.GetRequiredService<BackendRegistry>();
         var factory = services.GetRequiredService<IReplicaSetFactory>();
         var traffic = services.GetRequiredService<ReplicaTraffic>();
         foreach (var model in catalogue.Models)
         {
             _sources.Add(model.IsLocal
-                ? new SupervisedBackends(model, factory.Create(model.ToReplicaSet(catalogue.LocalReplicas, SimulatorPath) with { DrainTimeout = _options.Gateway.DrainTimeout }, traffic), registry)
+                ? new SupervisedBackends(model, factory.Create(catalogue.ToReplicaSet(model, SimulatorPath), traffic), registry)
                 : new RemoteBackends(model, registry, services.GetRequiredService<TimeProvider>(), services.GetRequiredService<ILoggerFactory>()));
         }
     }
 
     private WebApplication BuildManagementPlane()
     {
-        var builder = NewServer(_options.Management.Listen, kestrel =>
+        var builder = WebServer.Create(_options.Management.Listen, _options.Gateway.Tls, kestrel =>
         {
             kestrel.Limits.MaxRequestBodySize = 64 * 1024;
             kestrel.Limits.RequestHeadersTimeout = TimeSpan.FromSeconds(5);
@@ -199,76 +172,6 @@ internal sealed class GatewayHost : IAsyncDisposable
     public static string SimulatorPath { get; } =
         Path.Combine(AppContext.BaseDirectory, "simulator", OperatingSystem.IsWindows() ? "llama-simulator.exe" : "llama-simulator");
 
-    private WebApplicationBuilder NewServer(IReadOnlyList<string> urls, Action<KestrelServerOptions> limits)
-    {
-        var builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { ContentRootPath = AppContext.BaseDirectory });
-        builder.Configuration.Sources.Clear();
-        builder.Logging.ClearProviders()
-            .AddSimpleConsole(console => (console.SingleLine, console.UseUtcTimestamp, console.TimestampFormat) = (true, true, "yyyy-MM-dd'T'HH:mm:ss.fff'Z' "))
-            .SetMinimumLevel(LogLevel.Information)
-            .AddFilter("Microsoft", LogLevel.Warning)
-            .AddFilter("System", LogLevel.Warning)
-            .AddFilter("Yarp", LogLevel.None)
-            // A failed start is thrown to whoever asked for it, and told in one sentence there.
-            .AddFilter("Microsoft.Extensions.Hosting.Internal.Host", LogLevel.None);
-        builder.Services.Configure<Microsoft.Extensions.Logging.Console.ConsoleLoggerOptions>(console => console.LogToStandardErrorThreshold = LogLevel.Trace);
-
-        // Signals are the gateway's own business: see Program.
-        builder.Services.AddSingleton<IHostLifetime, NoLifetime>();
-        builder.Services.AddRouting();
-        builder.WebHost.ConfigureKestrel(kestrel =>
-        {
-            kestrel.AddServerHeader = false;
-            kestrel.Limits.MaxRequestHeadersTotalSize = 32 * 1024;
-            kestrel.Limits.MaxRequestHeaderCount = 100;
-            limits(kestrel);
-            foreach (var url in urls)
-            {
-                Listen(kestrel, url);
-            }
-        });
-        return builder;
-    }
-
-    private void Listen(KestrelServerOptions kestrel, string text)
-    {
-        if (!ListenUrl.TryParse(text, out var url))
-        {
-            throw new InvalidOperationException($"{text} was not validated.");
-        }
-
-        void Configure(ListenOptions listen)
-        {
-            listen.Protocols = HttpProtocols.Http1;
-            if (url.IsTls)
-            {
-                listen.Protocols = HttpProtocols.Http1AndHttp2;
-                var tls = _options.Gateway.Tls!;
-                listen.UseHttps(X509Certificate2.CreateFromPemFile(tls.Certificate!, tls.Key));
-            }
-        }
-
-        if (url.Address is { } address)
-        {
-            kestrel.Listen(address, url.Port, Configure);
-        }
-        else if (url.Port == 0)
-        {
-            kestrel.Listen(IPAddress.Loopback, 0, Configure);
-        }
-        else
-        {
-            kestrel.ListenLocalhost(url.Port, Configure);
-        }
-    }
-
     private static IEnumerable<string> Urls(WebApplication app) =>
         app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()?.Addresses ?? [];
-
-    private sealed class NoLifetime : IHostLifetime
-    {
-        public Task WaitForStartAsync(CancellationToken cancellationToken) => Task.CompletedTask;
-
-        public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
-    }
 }

@@ -4,6 +4,7 @@ using LlmGateway.Gateway.Keys;
 using LlmGateway.Gateway.Models;
 using LlmGateway.Gateway.Operations;
 using LlmGateway.Gateway.Requests;
+using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Http.Features;
 
 namespace LlmGateway.Gateway;
@@ -58,7 +59,7 @@ internal static class GatewayPipeline
             {
                 await next(context);
             }
-            catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)
+            catch (Exception e) when (e is OperationCanceledException or IOException && (context.RequestAborted.IsCancellationRequested || e is ConnectionResetException))
             {
                 // The client has left: nobody is there to be told.
             }

@@ -222,10 +222,15 @@ internal sealed class Attempt : HttpTransformer, IDisposable
             _ when BackendStatus == (int)HttpStatusCode.ServiceUnavailable => AttemptEnd.Loading,
             _ when BackendStatus == (int)HttpStatusCode.NotImplemented => AttemptEnd.NotOffered,
             _ when _timer.HasExpired => AttemptEnd.TimedOut,
-            ForwarderError.Request when Fault is HttpRequestException { HttpRequestError: HttpRequestError.ConnectionError } => AttemptEnd.Unreachable,
+            _ when NeverConnected(Fault) => AttemptEnd.Unreachable,
             _ => AttemptEnd.Failed,
         };
     }
+
+    /// <summary>True when no connection was made. A connect timeout comes as a cancellation around a <see cref="TimeoutException"/>, and only as that.</summary>
+    private static bool NeverConnected(Exception? fault) => fault
+        is HttpRequestException { HttpRequestError: HttpRequestError.ConnectionError }
+        or OperationCanceledException { InnerException: TimeoutException };
 
     private async Task<ReadOnlyMemory<byte>> ReadRefusalAsync(HttpResponseMessage response)
     {

@@ -152,7 +152,11 @@ internal sealed class InferenceHandler(
         lease.End(end == AttemptEnd.Failed && attempt.BackendStatus == 0 ? LeaseEnd.Abandoned : LeaseEnd.Finished);
         var wasAlone = lease.WasAlone;
         lease.Dispose();
-        var isDead = await IsDeadAsync(lease.Backend, context.RequestAborted);
+
+        // A backend that has answered lives; only of a broken connection is it not known.
+        var isDead = end == AttemptEnd.Failed && attempt.BackendStatus >= 300
+            ? lease.Backend.Gone.IsCancellationRequested
+            : await IsDeadAsync(lease.Backend, context.RequestAborted);
         if (!isDead)
         {
             run.Ticket.Failed.Add(lease.Backend);

@@ -263,7 +263,7 @@ internal sealed class RelayStream(Stream source, ApiDialect? events, string requ
     private void Break()
     {
         Ended = timer.HasExpired ? RelayEnd.TimedOut : RelayEnd.Broken;
-        var error = StreamEnd.ErrorEvent(events!.Value, Ended == RelayEnd.TimedOut ? ApiErrors.BackendTimeout : ApiErrors.StreamBroken, requestId);
+        var error = StreamEnd.ErrorEvent(events!.Value, Ended == RelayEnd.TimedOut ? ApiErrors.StreamSilent : ApiErrors.StreamBroken, requestId);
 
         // What was already handed on of an event too long to hold must be closed before the next one begins.
         var separator = _isInsideEvent ? "\n\n"u8.Length : 0;

@@ -140,6 +140,9 @@ internal static class ApiErrors
     public static ApiError BackendTimeout { get; } =
         new(504, "backend_timeout", "The backend took the request but sent no first token in time.");
 
+    public static ApiError StreamSilent { get; } =
+        new(504, "backend_timeout", "The backend went silent in the middle of this answer; what was sent so far is incomplete.");
+
     public static ApiError StreamBroken { get; } =
         new(502, "stream_broken", "The backend broke off in the middle of this answer; what was sent so far is incomplete.");
 

@@ -25,8 +25,11 @@ internal sealed class Scheduler : IDisposable
         _queues[ticket.Request.Model.Name].AcquireAsync(ticket, cancellationToken);
 
     /// <summary>Any ready backend, for calls that take no slot.</summary>
-    public Backend? AnyReady(Model model) =>
-        _registry.Snapshot(model.Name).Entries.FirstOrDefault(entry => entry.Condition == BackendCondition.Ready)?.Backend;
+    public Backend? AnyReady(Model model)
+    {
+        Backend?[] ready = [.. _registry.Snapshot(model.Name).Entries.Where(entry => entry.Condition == BackendCondition.Ready).Select(entry => entry.Backend)];
+        return ready.Length == 0 ? null : ready[Random.Shared.Next(ready.Length)];
+    }
 
     /// <summary>Completes when nothing runs on that backend any more.</summary>
     public Task WhenIdle(Backend backend) => _queues[backend.Model].WhenIdle(backend);

@@ -24,7 +24,7 @@ internal static partial class ProcessExit
         _ = Kill(Environment.ProcessId, signal);
 
         // Another thread may take the signal: nothing more is to happen on this one.
-        Thread.Sleep(Timeout.Infinite);
+        Thread.CurrentThread.Join();
     }
 
     public static void Now(int code) => Exit(code);

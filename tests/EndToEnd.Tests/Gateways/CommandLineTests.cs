@@ -116,7 +116,7 @@ public sealed class CommandLineTests
         Assert.Contains("big (also gpt): llama-server", output, StringComparison.Ordinal);
         var line = output.Split('\n').Single(line => line.TrimStart().StartsWith("big/1:", StringComparison.Ordinal));
         Assert.Contains("'/opt/llama server/llama-server' -m models/big.gguf -c 8192", line, StringComparison.Ordinal);
-        foreach (var flag in new[] { "--host 127.0.0.1", "--port 25101", "--parallel 3", "--alias big", "--metrics", "--threads-http ", "--threads ", "--sse-ping-interval ", "--offline" })
+        foreach (var flag in new[] { "--host 127.0.0.1", "--port 25101", "--parallel 3", "--alias big", "--metrics", "--threads-http ", "--cache-ram ", "--threads ", "--sse-ping-interval ", "--offline" })
         {
             Assert.Contains(flag, line, StringComparison.Ordinal);
         }

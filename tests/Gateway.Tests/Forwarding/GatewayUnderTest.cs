@@ -2,10 +2,7 @@ using System.Net;
 using System.Net.Sockets;
 using System.Text;
 using LlmGateway.Gateway.Backends;
-using LlmGateway.Gateway.Forwarding;
-using LlmGateway.Gateway.Keys;
 using LlmGateway.Gateway.Models;
-using LlmGateway.Gateway.Operations;
 using LlmGateway.Gateway.Requests;
 using LlmGateway.Gateway.Scheduling;
 using LlmGateway.Gateway.Tests.Fakes;
@@ -45,26 +42,10 @@ internal sealed class GatewayUnderTest : IAsyncDisposable
             kestrel.AddServerHeader = false;
             kestrel.Listen(IPAddress.Loopback, 0);
         });
-        var catalogue = new ModelCatalogue(options);
         builder.Services
-            .AddSingleton(options)
-            .AddSingleton(catalogue)
-            .AddSingleton(time)
+            .AddDataPlane(new LoadedConfiguration(null, options, [], []), time)
             .AddSingleton(new BodyBudget(1 << 20))
-            .AddSingleton<RequestReader>()
-            .AddSingleton<RequestMetrics>()
-            .AddSingleton<KeyRing>()
-            .AddSingleton<BackendRegistry>()
-            .AddSingleton<ISlotCensus, IdleCensus>()
-            .AddSingleton<SlotReclaimer>()
-            .AddSingleton<SchedulingMetrics>()
-            .AddSingleton<Scheduler>()
-            .AddSingleton<BackendInvokers>()
-            .AddSingleton<InferenceHandler>()
-            .AddSingleton<Lifecycle>()
-            .AddRouting()
-            .AddHttpForwarder()
-            .AddCors();
+            .AddSingleton<ISlotCensus, IdleCensus>();
         var app = builder.Build();
         app.UseDataPlane();
         app.Services.GetRequiredService<Scheduler>();

@@ -208,6 +208,19 @@ public sealed class InferenceHandlerTests
     }
 
     [Fact]
+    public async Task Post_BackendThatAnswersAFault_IsNotWaitedForAsIfItHadDied()
+    {
+        await using var stub = StubBackend.Answers(Http(500, "{}"));
+        await using var gateway = await GatewayUnderTest.StartAsync(_time);
+        gateway.Add(stub.Address);
+        using var client = await gateway.SendAsync(Whole);
+
+        // The clock stands still: a wait would never end.
+        await client.ReadUntilAsync("\"code\":\"backend_failed\"");
+        Assert.Equal(2, stub.Seen.Count);
+    }
+
+    [Fact]
     public async Task Post_BackendsOwnRefusal_PassesThrough()
     {
         const string Overflow = """{"error":{"code":400,"message":"the request exceeds the available context size","type":"exceed_context_size_error"}}""";

@@ -35,8 +35,10 @@ internal sealed class StubBackend : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         await _stop.CancelAsync();
-        _listener.Dispose();
+
+        // Before the listener goes: a loop that comes back to one that is not listening any more gets a fault of its own kind.
         await _accepting;
+        _listener.Dispose();
         await Task.WhenAll(_running);
         _stop.Dispose();
     }

@@ -50,6 +50,21 @@ public sealed class ModelCatalogueTests
         Assert.Equal((7, 5), (model.ConfiguredSlots, model.LargestBackend));
     }
 
+    [Theory]
+    [InlineData("16GiB", 2, 1024)]
+    [InlineData("1GiB", 4, 64)]
+    [InlineData("1TiB", 1, 8192)]
+    public void ToReplicaSet_PromptCaches_ShareAnEighthOfTheBudgetWithinBounds(string budget, int replicas, int expected)
+    {
+        Assert.True(ByteSize.TryParse(budget, out var size));
+        var catalogue = new ModelCatalogue(new GatewayOptions
+        {
+            Memory = new MemoryOptions { Budget = size },
+            Models = new Dictionary<string, ModelOptions> { ["a"] = new() { Replicas = replicas } },
+        });
+        Assert.Equal(expected, catalogue.ToReplicaSet(catalogue.Models[0], "/sim").CacheRamMiB);
+    }
+
     [Fact]
     public void ToReplicaSet_Command_ProbesByTcp()
     {

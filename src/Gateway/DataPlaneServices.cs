@@ -1,0 +1,40 @@
+using LlmGateway.Gateway.Backends;
+using LlmGateway.Gateway.Forwarding;
+using LlmGateway.Gateway.Keys;
+using LlmGateway.Gateway.Models;
+using LlmGateway.Gateway.Operations;
+using LlmGateway.Gateway.Requests;
+using LlmGateway.Gateway.Scheduling;
+using LlmGateway.ProcessManager;
+
+namespace LlmGateway.Gateway;
+
+/// <summary>What the data plane is made of, room by room.</summary>
+internal static class DataPlaneServices
+{
+    public static IServiceCollection AddDataPlane(this IServiceCollection services, LoadedConfiguration configuration, TimeProvider time)
+    {
+        var options = configuration.Options;
+        services.AddRouting().AddCors().AddHttpForwarder().AddProcessManager();
+        return services
+            .AddSingleton(time)
+            .AddSingleton(configuration)
+            .AddSingleton(options)
+            .AddSingleton(new ModelCatalogue(options))
+            .AddSingleton(new BodyBudget((options.Queue.MaxBytes ?? ByteSize.FromMiB(256)).Bytes) { LongestBody = options.Gateway.MaxRequestBody.Bytes })
+            .AddSingleton<RequestReader>()
+            .AddSingleton<RequestMetrics>()
+            .AddSingleton<KeyRing>()
+            .AddSingleton<BackendRegistry>()
+            .AddSingleton<BackendMetrics>()
+            .AddSingleton<ISlotCensus, SlotCensus>()
+            .AddSingleton<SlotReclaimer>()
+            .AddSingleton<SchedulingMetrics>()
+            .AddSingleton<Scheduler>()
+            .AddSingleton<ReplicaTraffic>()
+            .AddSingleton<BackendInvokers>()
+            .AddSingleton<InferenceHandler>()
+            .AddSingleton<Lifecycle>()
+            .AddSingleton<StatusReporter>();
+    }
+}
