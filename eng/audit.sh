@@ -16,7 +16,7 @@ own_folder "$@"
 solution=$here/../LlmGateway.sln
 
 not_audited() {
-    warn "no vulnerability audit: $1" "What the packages are known for today has not been checked." "Cure: run ./test.sh where api.nuget.org can be reached."
+    warn "no vulnerability audit: $1" "What the packages are known for today has not been checked." "Cure: run ./test.sh where a package source that publishes advisories can be reached."
     exit 0
 }
 

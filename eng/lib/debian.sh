@@ -27,7 +27,7 @@ debian_open() {
     mkdir -p "$_debian_work/lists/partial" "$_debian_work/cache/archives/partial" "$DEBIAN_NEW"
     : > "$_debian_work/status" # an empty package database: apt resolves the whole closure
     keyring=$(_debian_keyring) || exit 1
-    archive=$(_debian_archive)
+    archive=$(_debian_archive) || exit 1
     echo "deb [signed-by=$keyring] $archive $DEBIAN_SUITE main" > "$_debian_work/sources.list"
     _debian_apt apt-get -o APT::Update::Error-Mode=any update >"$_debian_work/update.log" 2>&1 || {
         cat "$_debian_work/update.log" >&2
@@ -102,13 +102,18 @@ _debian_apt() {
         -o APT::Sandbox::User=root -o Debug::NoLocking=true "$@"
 }
 
-# The mirror this machine already uses, if it is a Debian one.
+# The mirror this machine already uses, if it is a Debian one; else the one that debootstrap (Ubuntu has it) takes for Debian.
 _debian_archive() {
-    local archive=${DEBIAN_MIRROR:-}
+    local archive=${DEBIAN_MIRROR:-} bootstrap=/usr/share/debootstrap/scripts/sid
     if [ -z "$archive" ] && [ -r /etc/apt/sources.list.d/debian.sources ]; then
         archive=$(sed -n 's/^URIs:[[:space:]]*\([^[:space:]]*\).*/\1/p' /etc/apt/sources.list.d/debian.sources | head -n 1)
     fi
-    printf '%s\n' "${archive:-http://deb.debian.org/debian}"
+    if [ -z "$archive" ]; then
+        [ -r "$bootstrap" ] || system_install debootstrap >&2
+        archive=$(sed -n 's/^default_mirror[[:space:]]*//p' "$bootstrap" | head -n 1)
+    fi
+    [ -n "$archive" ] || die "no Debian mirror is known here" "Name one: DEBIAN_MIRROR=http://HOST/debian"
+    printf '%s\n' "$archive"
 }
 
 _debian_keyring() {

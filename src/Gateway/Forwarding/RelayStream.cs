@@ -152,7 +152,7 @@ internal sealed class RelayStream(Stream source, ApiDialect? events, string requ
             // The source has ended.
             if (events is null || _sawLast)
             {
-                Ended = _sawError ? RelayEnd.Broken : RelayEnd.Complete;
+                Finish();
                 return;
             }
         }
@@ -161,7 +161,7 @@ internal sealed class RelayStream(Stream source, ApiDialect? events, string requ
             if (_sawLast)
             {
                 // All that the client needs is there: how the connection ends does not matter any more.
-                Ended = _sawError ? RelayEnd.Broken : RelayEnd.Complete;
+                Finish();
                 return;
             }
         }
@@ -258,6 +258,16 @@ internal sealed class RelayStream(Stream source, ApiDialect? events, string requ
 
         _sawError |= StreamEnd.IsError(text);
         _sawLast |= _sawError || StreamEnd.IsLast(dialect, text);
+    }
+
+    /// <summary>The source has said its last word; an error of the backend's own is one, too.</summary>
+    private void Finish()
+    {
+        Ended = _sawError ? RelayEnd.Broken : RelayEnd.Complete;
+        if (_sawError)
+        {
+            OnBroken?.Invoke();
+        }
     }
 
     private void Break()
