@@ -104,13 +104,13 @@ _debian_apt() {
 
 # The mirror this machine already uses, if it is a Debian one; else the one that debootstrap (Ubuntu has it) takes for Debian.
 _debian_archive() {
-    local archive=${DEBIAN_MIRROR:-} bootstrap=/usr/share/debootstrap/scripts/sid
+    local archive=${DEBIAN_MIRROR:-} bootstrap=/usr/sbin/debootstrap
     if [ -z "$archive" ] && [ -r /etc/apt/sources.list.d/debian.sources ]; then
         archive=$(sed -n 's/^URIs:[[:space:]]*\([^[:space:]]*\).*/\1/p' /etc/apt/sources.list.d/debian.sources | head -n 1)
     fi
     if [ -z "$archive" ]; then
         [ -r "$bootstrap" ] || system_install debootstrap >&2
-        archive=$(sed -n 's/^default_mirror[[:space:]]*//p' "$bootstrap" | head -n 1)
+        archive=$(sed -n 's/^DEF_MIRROR="\(.*\)"$/\1/p' "$bootstrap" | head -n 1)
     fi
     [ -n "$archive" ] || die "no Debian mirror is known here" "Name one: DEBIAN_MIRROR=http://HOST/debian"
     printf '%s\n' "$archive"
