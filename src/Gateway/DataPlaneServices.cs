@@ -35,6 +35,7 @@ internal static class DataPlaneServices
             .AddSingleton<BackendInvokers>()
             .AddSingleton<InferenceHandler>()
             .AddSingleton<Lifecycle>()
+            .AddSingleton<BuildMetrics>()
             .AddSingleton<StatusReporter>();
     }
 }

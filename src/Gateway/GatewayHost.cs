@@ -128,6 +128,7 @@ internal sealed class GatewayHost : IAsyncDisposable
         var app = builder.Build();
         app.UseDataPlane();
         app.Services.GetRequiredService<BackendMetrics>();
+        app.Services.GetRequiredService<BuildMetrics>();
         AddSources(app.Services);
         return app;
     }
@@ -155,7 +156,7 @@ internal sealed class GatewayHost : IAsyncDisposable
             kestrel.Limits.KeepAliveTimeout = TimeSpan.FromSeconds(60);
         });
         builder.Services.AddGatewayMetrics(
-            [RequestMetrics.MeterName, SchedulingMetrics.MeterName, BackendMetrics.MeterName, .. ProcessManagerServices.MeterNames]);
+            [RequestMetrics.MeterName, SchedulingMetrics.MeterName, BackendMetrics.MeterName, BuildMetrics.MeterName, .. ProcessManagerServices.MeterNames]);
         var app = builder.Build();
         app.UseManagementPlane(_options, Token);
         app.MapManagementApi(

@@ -1,3 +1,4 @@
+using System.Text.Encodings.Web;
 using System.Text.Json;
 
 namespace LlmGateway.Gateway.Requests;
@@ -8,6 +9,9 @@ namespace LlmGateway.Gateway.Requests;
 /// <param name="Message">For people. Never holds text from a prompt, a completion or a backend.</param>
 internal sealed record ApiError(int Status, string Code, string Message)
 {
+    /// <summary>An apostrophe stays one: this is JSON for programs and terminals, never part of a page.</summary>
+    private static readonly JsonWriterOptions Readable = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+
     /// <summary>The request's field that is wrong, or null.</summary>
     public string? Param { get; init; }
 
@@ -42,7 +46,7 @@ internal sealed record ApiError(int Status, string Code, string Message)
     public byte[] ToJson(ApiDialect dialect, string? requestId)
     {
         using var buffer = new MemoryStream();
-        using (var json = new Utf8JsonWriter(buffer))
+        using (var json = new Utf8JsonWriter(buffer, Readable))
         {
             json.WriteStartObject();
             if (dialect == ApiDialect.Messages)

@@ -188,14 +188,13 @@ internal sealed class ModelQueue : IDisposable
     {
         lock (_lock)
         {
-            var oldest = _line.First is { } first ? Waited_NeedsLock(first) : TimeSpan.Zero;
             return new QueueStatus(
                 _model.Name,
                 _line.Count,
                 _model.Queue.MaxDepth,
                 _line.Bytes,
-                oldest,
-                [.. Enum.GetValues<Priority>().Select(band => new BandStatus(band, _line.All.Count(waiter => waiter.Ticket.Request.Priority == band)))],
+                _line.First is { } first ? Waited_NeedsLock(first) : TimeSpan.Zero,
+                [.. Enum.GetValues<Priority>().Select(Band_NeedsLock)],
                 [.. _backends.Select(slots => new SlotStatus(slots.Backend.Name, slots.Total, slots.Busy, slots.Quarantined))]);
         }
     }
@@ -297,6 +296,16 @@ internal sealed class ModelQueue : IDisposable
         return true;
     }
 
+    private BandStatus Band_NeedsLock(Priority band)
+    {
+        Waiter[] waiters = [.. _line.All.Where(waiter => waiter.Ticket.Request.Priority == band)];
+        return new BandStatus(
+            band,
+            waiters.Length,
+            waiters.Sum(waiter => (long)waiter.Ticket.Request.Body.Length),
+            waiters.Length == 0 ? TimeSpan.Zero : Waited_NeedsLock(waiters[0]));
+    }
+
     private TimeSpan Waited_NeedsLock(Waiter waiter) =>
         waiter.Ticket.Waited + (_clocks.Ready - waiter.ReadyAtEntry) + (_clocks.Coming - waiter.ComingAtEntry);
 
@@ -384,8 +393,8 @@ internal sealed class ModelQueue : IDisposable
 internal sealed record QueueStatus(
     string Model, int Depth, int Limit, long Bytes, TimeSpan OldestAge, ImmutableArray<BandStatus> Bands, ImmutableArray<SlotStatus> Slots);
 
-/// <summary>How many wait in one band.</summary>
-internal sealed record BandStatus(Priority Priority, int Depth);
+/// <summary>Those who wait in one band: how many, their bodies' bytes, how long the first of them has waited.</summary>
+internal sealed record BandStatus(Priority Priority, int Depth, long Bytes, TimeSpan OldestAge);
 
 /// <summary>One backend's slots.</summary>
 internal sealed record SlotStatus(string Backend, int Total, int Busy, int Quarantined);

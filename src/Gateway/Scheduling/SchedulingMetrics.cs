@@ -33,20 +33,17 @@ internal sealed class SchedulingMetrics
     public void Observe(Scheduler scheduler)
     {
         _meter.CreateObservableGauge("llmgateway_queue_depth", () => Bands(scheduler, (_, band) => band.Depth), description: "Requests that wait.");
-        _meter.CreateObservableGauge("llmgateway_queue_limit", () => Models(scheduler, queue => queue.Limit), description: "Most requests that may wait.");
-        _meter.CreateObservableGauge("llmgateway_queue_bytes", () => Models(scheduler, queue => queue.Bytes), description: "Bytes of the bodies that wait.");
+        _meter.CreateObservableGauge("llmgateway_queue_limit", () => Bands(scheduler, (queue, _) => queue.Limit), description: "Most requests that may wait, all bands together.");
+        _meter.CreateObservableGauge("llmgateway_queue_bytes", () => Bands(scheduler, (_, band) => band.Bytes), description: "Bytes of the bodies that wait.");
         _meter.CreateObservableGauge(
-            "llmgateway_queue_oldest_age_seconds", () => Models(scheduler, queue => queue.OldestAge.TotalSeconds), description: "How long the first in line has waited.");
+            "llmgateway_queue_oldest_age_seconds", () => Bands(scheduler, (_, band) => band.OldestAge.TotalSeconds), description: "How long the first in line has waited.");
         _meter.CreateObservableGauge("llmgateway_backend_slots", () => Slots(scheduler), description: "Slots by what they are doing.");
     }
 
-    private static IEnumerable<Measurement<long>> Bands(Scheduler scheduler, Func<QueueStatus, BandStatus, long> value) =>
+    private static IEnumerable<Measurement<double>> Bands(Scheduler scheduler, Func<QueueStatus, BandStatus, double> value) =>
         from queue in scheduler.Statuses()
         from band in queue.Bands
-        select new Measurement<long>(value(queue, band), new("model", queue.Model), new("priority", band.Priority.ToLabel()));
-
-    private static IEnumerable<Measurement<double>> Models(Scheduler scheduler, Func<QueueStatus, double> value) =>
-        scheduler.Statuses().Select(queue => new Measurement<double>(value(queue), new KeyValuePair<string, object?>("model", queue.Model)));
+        select new Measurement<double>(value(queue, band), new("model", queue.Model), new("priority", band.Priority.ToLabel()));
 
     private static IEnumerable<Measurement<long>> Slots(Scheduler scheduler) =>
         from queue in scheduler.Statuses()
