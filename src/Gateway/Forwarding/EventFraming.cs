@@ -3,18 +3,6 @@ namespace LlmGateway.Gateway.Forwarding;
 /// <summary>Where one server-sent event ends and the next begins. Pure.</summary>
 internal static class EventFraming
 {
-    /// <summary>Length of the whole events at the beginning of <paramref name="bytes"/>: everything up to the last blank line.</summary>
-    public static int WholeEvents(ReadOnlySpan<byte> bytes)
-    {
-        var end = 0;
-        while (NextEvent(bytes[end..]) is var length and > 0)
-        {
-            end += length;
-        }
-
-        return end;
-    }
-
     /// <summary>Length of the first event with its blank line; 0 when it is not all there.</summary>
     /// <remarks>A line ends with LF, CRLF or CR, in any mix.</remarks>
     public static int NextEvent(ReadOnlySpan<byte> bytes)

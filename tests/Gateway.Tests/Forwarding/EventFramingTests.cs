@@ -1,6 +1,7 @@
 using System.Text;
 using CsCheck;
 using LlmGateway.Gateway.Forwarding;
+using LlmGateway.Gateway.Tests.Fakes;
 
 namespace LlmGateway.Gateway.Tests.Forwarding;
 
@@ -37,7 +38,7 @@ public sealed class EventFramingTests
     [Fact]
     public void WholeEvents_AnyBytes_IsAPrefixThatStaysAPrefix() => Gen.OneOf((byte)'\n', (byte)'\r', (byte)'d', (byte)':').Array[0, 40].Sample(bytes =>
     {
-        var whole = EventFraming.WholeEvents(bytes);
-        return whole >= 0 && whole <= bytes.Length && EventFraming.WholeEvents(bytes.AsSpan(0, whole)) == whole && EventFraming.NextEvent(bytes.AsSpan(whole)) == 0;
+        var whole = WholeEvents.In(bytes);
+        return whole >= 0 && whole <= bytes.Length && WholeEvents.In(bytes.AsSpan(0, whole)) == whole && EventFraming.NextEvent(bytes.AsSpan(whole)) == 0;
     });
 }

@@ -2,6 +2,7 @@ using System.Text;
 using CsCheck;
 using LlmGateway.Gateway.Forwarding;
 using LlmGateway.Gateway.Requests;
+using LlmGateway.Gateway.Tests.Fakes;
 using Microsoft.Extensions.Time.Testing;
 
 namespace LlmGateway.Gateway.Tests.Forwarding;
@@ -65,7 +66,7 @@ public sealed class RelayStreamTests : IDisposable
                 var bytes = Encoding.UTF8.GetBytes(before);
                 var first = Encoding.UTF8.GetByteCount(string.Concat(stream.Events.TakeWhile(text => text[0] == ':')));
                 var at = first + (int)((bytes.Length - first) * where);
-                var whole = EventFraming.WholeEvents(bytes.AsSpan(0, at));
+                var whole = WholeEvents.In(bytes.AsSpan(0, at));
                 if (EventFraming.IsComment(bytes.AsSpan(0, whole)))
                 {
                     await Assert.ThrowsAsync<IOException>(() => RelayAsync(ScriptStream.Of(Cut(bytes[..at], cuts), isReset ? new IOException("reset") : null), stream.Dialect));

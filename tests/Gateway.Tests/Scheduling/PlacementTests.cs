@@ -18,6 +18,15 @@ public sealed class PlacementTests
     }
 
     [Fact]
+    public void Pick_RequestThatFansOut_PrefersWhereItHasAllItsSlots()
+    {
+        var (small, large) = (Slots(0, 3), Slots(1, 8, busy: 4));
+        Assert.Same(large, LeastBusy.Pick([small, large], 4, 0));
+        Assert.Same(small, LeastBusy.Pick([small, Slots(1, 8, busy: 5)], 4, 0));
+        Assert.Same(small, LeastBusy.Pick([small, large], 1, 0));
+    }
+
+    [Fact]
     public void Pick_NoneFits_IsNull()
     {
         Assert.Null(LeastBusy.Pick([], 1, 0));
