@@ -5,6 +5,7 @@ using LlmGateway.Gateway.Models;
 using LlmGateway.Gateway.Operations;
 using LlmGateway.Gateway.Requests;
 using LlmGateway.Gateway.Scheduling;
+using LlmGateway.Gateway.Telemetry;
 using LlmGateway.ProcessManager;
 
 namespace LlmGateway.Gateway;
@@ -25,7 +26,10 @@ internal static class DataPlaneServices
             .AddSingleton<RequestReader>()
             .AddSingleton<RequestMetrics>()
             .AddSingleton<KeyRing>()
+            .AddSingleton<EventFeed>()
+            .AddSingleton<EventBursts>()
             .AddSingleton<BackendRegistry>()
+            .AddSingleton<BackendEvents>()
             .AddSingleton<BackendMetrics>()
             .AddSingleton<ISlotCensus, SlotCensus>()
             .AddSingleton<SlotReclaimer>()
@@ -36,6 +40,8 @@ internal static class DataPlaneServices
             .AddSingleton<InferenceHandler>()
             .AddSingleton<Lifecycle>()
             .AddSingleton<BuildMetrics>()
+            .AddSingleton<StreamLimit>()
+            .AddSingleton<EventStream>()
             .AddSingleton<StatusReporter>();
     }
 }

@@ -128,6 +128,7 @@ internal sealed class GatewayHost : IAsyncDisposable
         var app = builder.Build();
         app.UseDataPlane();
         app.Services.GetRequiredService<BackendMetrics>();
+        app.Services.GetRequiredService<BackendEvents>();
         app.Services.GetRequiredService<BuildMetrics>();
         AddSources(app.Services);
         return app;
@@ -162,6 +163,7 @@ internal sealed class GatewayHost : IAsyncDisposable
         app.MapManagementApi(
             Lifecycle,
             _data.Services.GetRequiredService<StatusReporter>(),
+            _data.Services.GetRequiredService<EventStream>(),
             _sources.OfType<SupervisedBackends>().ToDictionary(source => source.Replicas.Model, source => source.Replicas),
             _options,
             _logger);

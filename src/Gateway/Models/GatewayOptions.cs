@@ -89,6 +89,10 @@ internal sealed record ManagementOptions
 
     /// <summary>Refuses every command; reading stays.</summary>
     public bool ReadOnly { get; init; }
+
+    /// <summary>Clients that may watch at once: event streams, dashboards, followed logs. <value>1 to 10,000; default 64.</value></summary>
+    [Range(1, 10_000)]
+    public int MaxStreams { get; init; } = 64;
 }
 
 /// <summary>How requests wait for a slot. In a model's section an absent value means the one of the root section.</summary>

@@ -14,12 +14,13 @@ internal static class ManagementApi
         Enum.GetValues<ReplicaVerb>().ToFrozenDictionary(verb => verb.ToString(), StringComparer.OrdinalIgnoreCase);
 
     public static void MapManagementApi(
-        this IEndpointRouteBuilder endpoints, Lifecycle lifecycle, StatusReporter reporter, IReadOnlyDictionary<string, IReplicaSet> replicas, GatewayOptions options, ILogger logger)
+        this IEndpointRouteBuilder endpoints, Lifecycle lifecycle, StatusReporter reporter, EventStream events, IReadOnlyDictionary<string, IReplicaSet> replicas, GatewayOptions options, ILogger logger)
     {
         string[] read = [HttpMethods.Get, HttpMethods.Head];
         endpoints.MapMethods("/healthz", read, () => Results.Text("ok"));
         endpoints.MapMethods("/readyz", read, () => lifecycle.IsReady ? Results.Text("ready") : Results.Text("not ready", statusCode: 503));
         endpoints.MapMethods("/api/status", read, () => Results.Json(reporter.Report(), StatusReport.Json));
+        endpoints.MapMethods("/api/events", read, (HttpContext context, long? after, int? tail) => events.AnswerAsync(context, after, tail));
         endpoints.MapMethods("/api/replicas/{model}/{index:int}/logs", read, (string model, int index, int? tail) =>
             Find(replicas, model, index) is { } set
                 ? Results.Text(string.Concat(set.LogTail(index, Math.Clamp(tail ?? 200, 1, MostLines)).Select(line => line + "\n")))

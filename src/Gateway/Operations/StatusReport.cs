@@ -19,6 +19,9 @@ internal sealed record StatusReport(GatewayStatus Gateway, ImmutableArray<ModelS
         WriteIndented = true,
     };
 
+    /// <summary>The same on one line.</summary>
+    public static JsonSerializerOptions Compact { get; } = new(Json) { WriteIndented = false };
+
     public static string Version { get; } =
         typeof(StatusReport).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()!.InformationalVersion.Split('+')[0];
 }

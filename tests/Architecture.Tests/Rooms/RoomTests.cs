@@ -11,13 +11,13 @@ public sealed class RoomTests
         ["ProcessManager"] = ["Probes"],
         ["Gateway.Models"] = ["Probes" + RoomTable.OnlyOptions, "ProcessManager" + RoomTable.OnlyOptions],
         ["Gateway.Telemetry"] = [],
-        ["Gateway.Requests"] = ["Gateway.Models"],
-        ["Gateway.Keys"] = ["Gateway.Models"],
-        ["Gateway.Backends"] = ["Gateway.Models", "Probes", "ProcessManager"],
-        ["Gateway.Scheduling"] = ["Gateway.Requests", "Gateway.Backends", "Gateway.Keys", "Gateway.Models", "Probes", "ProcessManager"],
-        ["Gateway.Forwarding"] = ["Gateway.Scheduling", "Gateway.Backends", "Gateway.Requests", "Gateway.Models", "Gateway.Keys", "Probes"],
-        ["Gateway.Operations"] = ["Gateway.Scheduling", "Gateway.Backends", "Gateway.Models", "Gateway.Requests", "Probes", "ProcessManager"],
-        ["Gateway.Scaling"] = ["Gateway.Scheduling", "Gateway.Backends", "Gateway.Models", "Gateway.Requests", "Probes", "ProcessManager"],
+        ["Gateway.Requests"] = ["Gateway.Telemetry", "Gateway.Models"],
+        ["Gateway.Keys"] = ["Gateway.Telemetry", "Gateway.Models"],
+        ["Gateway.Backends"] = ["Gateway.Telemetry", "Gateway.Models", "Probes", "ProcessManager"],
+        ["Gateway.Scheduling"] = ["Gateway.Telemetry", "Gateway.Requests", "Gateway.Backends", "Gateway.Keys", "Gateway.Models", "Probes", "ProcessManager"],
+        ["Gateway.Forwarding"] = ["Gateway.Telemetry", "Gateway.Scheduling", "Gateway.Backends", "Gateway.Requests", "Gateway.Models", "Gateway.Keys", "Probes"],
+        ["Gateway.Operations"] = ["Gateway.Telemetry", "Gateway.Scheduling", "Gateway.Backends", "Gateway.Models", "Gateway.Requests", "Probes", "ProcessManager"],
+        ["Gateway.Scaling"] = ["Gateway.Telemetry", "Gateway.Scheduling", "Gateway.Backends", "Gateway.Models", "Gateway.Requests", "Probes", "ProcessManager"],
 
         // The files at the root of the gateway: its pipeline and its start.
         ["Gateway"] =
