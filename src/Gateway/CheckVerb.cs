@@ -65,7 +65,7 @@ internal static class CheckVerb
         }
 
         output.WriteLine($"  replicas     {options.Replicas} × {options.Slots} slots, {(options.Transport == ReplicaTransport.Unix ? "Unix sockets" : $"ports {options.Ports}")}");
-        var replicaSet = catalogue.ToReplicaSet(model, GatewayHost.SimulatorPath);
+        var replicaSet = catalogue.ToReplicaSet(model, ModelCatalogue.SimulatorPath);
         for (var i = 0; i < options.Replicas; i++)
         {
             output.WriteLine($"  {model.Name}/{i}: {string.Join(' ', factory.Preview(replicaSet, i, options.Ports.First + i).Select(Quote))}");

@@ -4,9 +4,11 @@ using LlmGateway.Gateway.Keys;
 using LlmGateway.Gateway.Models;
 using LlmGateway.Gateway.Operations;
 using LlmGateway.Gateway.Requests;
+using LlmGateway.Gateway.Scaling;
 using LlmGateway.Gateway.Scheduling;
 using LlmGateway.Gateway.Telemetry;
 using LlmGateway.ProcessManager;
+using LlmGateway.ProcessManager.Replicas;
 
 namespace LlmGateway.Gateway;
 
@@ -21,11 +23,11 @@ internal static class DataPlaneServices
             .AddSingleton(time)
             .AddSingleton(configuration)
             .AddSingleton(options)
-            .AddSingleton(new ModelCatalogue(options))
+            .AddSingleton(new LiveCatalogue(new ModelCatalogue(options)))
             .AddSingleton(new BodyBudget((options.Queue.MaxBytes ?? ByteSize.FromMiB(256)).Bytes) { LongestBody = options.Gateway.MaxRequestBody.Bytes })
             .AddSingleton<RequestReader>()
             .AddSingleton<RequestMetrics>()
-            .AddSingleton<KeyRing>()
+            .AddSingleton(new KeyRing(options.Keys))
             .AddSingleton<EventFeed>()
             .AddSingleton<EventBursts>()
             .AddSingleton<BackendRegistry>()
@@ -35,7 +37,9 @@ internal static class DataPlaneServices
             .AddSingleton<SlotReclaimer>()
             .AddSingleton<SchedulingMetrics>()
             .AddSingleton<Scheduler>()
-            .AddSingleton<ReplicaTraffic>()
+            .AddSingleton<IReplicaTraffic, ReplicaTraffic>()
+            .AddSingleton<BackendSources>()
+            .AddSingleton<ModelKeeper>()
             .AddSingleton<BackendInvokers>()
             .AddSingleton<InferenceHandler>()
             .AddSingleton<Lifecycle>()

@@ -2,10 +2,10 @@ using LlmGateway.Gateway.Backends;
 using LlmGateway.Gateway.Models;
 using LlmGateway.Gateway.Operations;
 using LlmGateway.Gateway.Requests;
+using LlmGateway.Gateway.Scaling;
 using LlmGateway.Gateway.Scheduling;
 using LlmGateway.Gateway.Telemetry;
 using LlmGateway.ProcessManager;
-using LlmGateway.ProcessManager.Replicas;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
 
@@ -18,7 +18,6 @@ internal sealed class GatewayHost : IAsyncDisposable
     private readonly GatewayOptions _options;
     private readonly WebApplication _data;
     private readonly WebApplication _management;
-    private readonly List<IBackendSource> _sources = [];
     private readonly ILogger _logger;
 
     public GatewayHost(LoadedConfiguration configuration, TimeProvider time)
@@ -58,10 +57,7 @@ internal sealed class GatewayHost : IAsyncDisposable
 
         await _management.StartAsync(cancellationToken);
         await _data.StartAsync(cancellationToken);
-        foreach (var source in _sources)
-        {
-            source.Start();
-        }
+        _data.Services.GetRequiredService<ModelKeeper>().Start();
     }
 
     /// <summary>Looks at the configuration file again. Applying a changed one needs a restart for now, and the log says so.</summary>
@@ -96,7 +92,7 @@ internal sealed class GatewayHost : IAsyncDisposable
             hurry = new CancellationToken(canceled: true);
         }
 
-        await Task.WhenAll(_sources.Select(source => source.StopAsync(hurry)));
+        await _data.Services.GetRequiredService<BackendSources>().StopAsync(hurry);
 
         // The servers have nothing left to wait for.
         using var now = new CancellationTokenSource(TimeSpan.FromSeconds(1));
@@ -107,11 +103,7 @@ internal sealed class GatewayHost : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
-        foreach (var source in _sources.OfType<IAsyncDisposable>())
-        {
-            await source.DisposeAsync();
-        }
-
+        await _data.Services.GetRequiredService<BackendSources>().DisposeAsync();
         await _data.DisposeAsync();
         await _management.DisposeAsync();
     }
@@ -130,22 +122,7 @@ internal sealed class GatewayHost : IAsyncDisposable
         app.Services.GetRequiredService<BackendMetrics>();
         app.Services.GetRequiredService<BackendEvents>();
         app.Services.GetRequiredService<BuildMetrics>();
-        AddSources(app.Services);
         return app;
-    }
-
-    private void AddSources(IServiceProvider services)
-    {
-        var catalogue = services.GetRequiredService<ModelCatalogue>();
-        var registry = services.GetRequiredService<BackendRegistry>();
-        var factory = services.GetRequiredService<IReplicaSetFactory>();
-        var traffic = services.GetRequiredService<ReplicaTraffic>();
-        foreach (var model in catalogue.Models)
-        {
-            _sources.Add(model.IsLocal
-                ? new SupervisedBackends(model, factory.Create(catalogue.ToReplicaSet(model, SimulatorPath), traffic), registry)
-                : new RemoteBackends(model, registry, services.GetRequiredService<TimeProvider>(), services.GetRequiredService<ILoggerFactory>()));
-        }
     }
 
     private WebApplication BuildManagementPlane()
@@ -164,16 +141,12 @@ internal sealed class GatewayHost : IAsyncDisposable
             Lifecycle,
             _data.Services.GetRequiredService<StatusReporter>(),
             _data.Services.GetRequiredService<EventStream>(),
-            _sources.OfType<SupervisedBackends>().ToDictionary(source => source.Replicas.Model, source => source.Replicas),
+            _data.Services.GetRequiredService<BackendSources>(),
             _options,
             _logger);
         app.MapPrometheusScrapingEndpoint("/metrics");
         return app;
     }
-
-    /// <summary>Where the built-in simulator lies: beside the gateway.</summary>
-    public static string SimulatorPath { get; } =
-        Path.Combine(AppContext.BaseDirectory, "simulator", OperatingSystem.IsWindows() ? "llama-simulator.exe" : "llama-simulator");
 
     private static IEnumerable<string> Urls(WebApplication app) =>
         app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()?.Addresses ?? [];

@@ -158,7 +158,7 @@ internal static class GatewayPipeline
         app.MapMethods("/health", [HttpMethods.Get, HttpMethods.Head], () =>
             lifecycle.CanTakeWork && !lifecycle.IsDraining ? Results.Json(new { status = "ok" }) : Results.Json(new { status = "unavailable" }, statusCode: 503));
 
-        var list = new ModelList(services.GetRequiredService<ModelCatalogue>(), services.GetRequiredService<BackendRegistry>(), lifecycle.StartedAt);
+        var list = new ModelList(services.GetRequiredService<LiveCatalogue>(), services.GetRequiredService<BackendRegistry>(), lifecycle.StartedAt);
         string[] read = [HttpMethods.Get, HttpMethods.Head];
         app.MapMethods("/v1/models", read, (HttpContext context) => list.All(context.GetCaller()));
         app.MapMethods("/models", read, (HttpContext context) => list.All(context.GetCaller()));

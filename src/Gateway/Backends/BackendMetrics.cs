@@ -1,6 +1,5 @@
 using System.Diagnostics.Metrics;
 using System.Text.Json;
-using LlmGateway.Gateway.Models;
 using LlmGateway.ProcessManager.Replicas;
 using LlmGateway.ProcessManager.Supervision;
 
@@ -14,12 +13,11 @@ internal sealed class BackendMetrics
     private static readonly (ReplicaState State, string Label)[] States =
         [.. Enum.GetValues<ReplicaState>().Select(state => (state, JsonNamingPolicy.SnakeCaseLower.ConvertName(state.ToString())))];
 
-    private readonly ModelCatalogue _catalogue;
     private readonly BackendRegistry _registry;
 
-    public BackendMetrics(IMeterFactory meters, ModelCatalogue catalogue, BackendRegistry registry)
+    public BackendMetrics(IMeterFactory meters, BackendRegistry registry)
     {
-        (_catalogue, _registry) = (catalogue, registry);
+        _registry = registry;
         var meter = meters.Create(MeterName);
         meter.CreateObservableGauge("llmgateway_managed_processes", () => Replicas().Count(replica => replica.Pid is not null), description: "Processes that the gateway runs.");
         meter.CreateObservableGauge(
@@ -33,8 +31,8 @@ internal sealed class BackendMetrics
     }
 
     private IEnumerable<ReplicaStatus> Replicas() =>
-        from model in _catalogue.Models
-        from entry in _registry.Snapshot(model.Name).Entries
+        from snapshot in _registry.Snapshots
+        from entry in snapshot.Entries
         where entry.Replica is not null
         select entry.Replica;
 

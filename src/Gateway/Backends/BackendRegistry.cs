@@ -1,22 +1,63 @@
-using System.Collections.Frozen;
+using System.Collections.Concurrent;
 using System.Collections.Immutable;
-using LlmGateway.Gateway.Models;
 using LlmGateway.ProcessManager.Supervision;
 
 namespace LlmGateway.Gateway.Backends;
 
 /// <summary>The only writer of backend snapshots. Sources report entries; readers take the last snapshot; the scheduler is told of each change.</summary>
-internal sealed class BackendRegistry(ModelCatalogue catalogue)
+internal sealed class BackendRegistry
 {
     private readonly Lock _lock = new();
-    private readonly FrozenDictionary<string, Cell> _cells =
-        catalogue.Models.ToFrozenDictionary(model => model.Name, model => new Cell(new BackendSnapshot(model.Name, [])));
+    private readonly ConcurrentDictionary<string, Cell> _cells = new(StringComparer.Ordinal);
 
     /// <summary>Raised after a model's snapshot changed, in order for one model. Handlers must not block.</summary>
     public event Action<BackendSnapshot>? Changed;
 
-    /// <summary>The model's last snapshot.</summary>
-    public BackendSnapshot Snapshot(string model) => _cells[model].Snapshot;
+    /// <summary>The last snapshot of each model, of those that are on their way out, too.</summary>
+    public IEnumerable<BackendSnapshot> Snapshots => _cells.Values.Select(cell => cell.Snapshot);
+
+    /// <summary>The model's last snapshot; an empty one for a model that is not there.</summary>
+    public BackendSnapshot Snapshot(string model) => _cells.TryGetValue(model, out var cell) ? cell.Snapshot : new(model, []);
+
+    /// <summary>Makes room for a model's backends. Reports about a model without room are void.</summary>
+    public void Add(string model) => _cells.TryAdd(model, new Cell(new BackendSnapshot(model, [])));
+
+    /// <summary>Forgets a model: whatever still runs on its backends is over.</summary>
+    public void Remove(string model)
+    {
+        lock (_lock)
+        {
+            if (!_cells.TryRemove(model, out var cell))
+            {
+                return;
+            }
+
+            Changed?.Invoke(new(model, []));
+            foreach (var entry in cell.Snapshot.Entries)
+            {
+                entry.Backend?.MarkGone();
+            }
+        }
+    }
+
+    /// <summary>Takes out the entry of a backend that is no longer configured.</summary>
+    public void Remove(string model, string backend)
+    {
+        Backend? removed;
+        lock (_lock)
+        {
+            if (!_cells.TryGetValue(model, out var cell) || FindIndex(cell.Snapshot.Entries, backend) is var index && index < 0)
+            {
+                return;
+            }
+
+            removed = cell.Snapshot.Entries[index].Backend;
+            cell.Snapshot = new(model, cell.Snapshot.Entries.RemoveAt(index));
+            Changed?.Invoke(cell.Snapshot);
+        }
+
+        removed?.MarkGone();
+    }
 
     /// <summary>The living backend of that name and generation, or null.</summary>
     public Backend? Find(string name, int generation) =>
@@ -35,7 +76,11 @@ internal sealed class BackendRegistry(ModelCatalogue catalogue)
         Backend? replaced = null;
         lock (_lock)
         {
-            var cell = _cells[model];
+            if (!_cells.TryGetValue(model, out var cell))
+            {
+                return;
+            }
+
             var entries = cell.Snapshot.Entries;
             var index = FindIndex(entries, entry.Name);
             if (index >= 0)

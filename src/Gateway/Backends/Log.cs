@@ -5,4 +5,7 @@ internal static partial class Log
 {
     [LoggerMessage(3100, LogLevel.Information, "{Backend} is {State}: {Result}")]
     public static partial void RemoteChanged(ILogger logger, string backend, string state, string result);
+
+    [LoggerMessage(3101, LogLevel.Warning, "{Backend} is replaced by the new configuration; what still ran there after {Patience} is dropped")]
+    public static partial void RemoteCutOff(ILogger logger, string backend, TimeSpan patience);
 }

@@ -7,52 +7,106 @@ namespace LlmGateway.Gateway.Backends;
 /// <summary>Backends that are replicas of our own: the supervisor's published status becomes an entry of the registry.</summary>
 internal sealed class SupervisedBackends : IBackendSource
 {
-    private readonly Model _model;
     private readonly BackendRegistry _registry;
-    private readonly Backend?[] _living;
+    private readonly Lock _lock = new();
+    private readonly Dictionary<int, Backend> _living = [];
+    private volatile bool _hasSlotsEndpoint;
+    private volatile bool _isRolling;
 
     public SupervisedBackends(Model model, IReplicaSet replicas, BackendRegistry registry)
     {
-        (_model, Replicas, _registry) = (model, replicas, registry);
-        _living = new Backend?[replicas.Statuses.Length];
-        foreach (var status in replicas.Statuses)
-        {
-            Report(status);
-        }
+        (Replicas, _registry, _hasSlotsEndpoint) = (replicas, registry, model.Options.Kind != ModelKind.Command);
+        Replicas.StatusChanged += OnStatusChanged;
+        ReportAll();
     }
 
     public IReplicaSet Replicas { get; }
 
-    public void Start()
+    public void Start() => Replicas.Start();
+
+    public async Task<string?> ApplyAsync(Model model, ModelCatalogue catalogue, CancellationToken cancellationToken)
     {
-        Replicas.StatusChanged += Report;
-        Replicas.Start();
+        // One that is down only until its new form is up is worth waiting for.
+        _isRolling = true;
+        _hasSlotsEndpoint = model.Options.Kind != ModelKind.Command;
+        try
+        {
+            var stranded = await Replicas.ApplyAsync(catalogue.ToReplicaSet(model, ModelCatalogue.SimulatorPath), cancellationToken);
+            return stranded is null ? null : $"{stranded.Backend} did not come up: {stranded.NotRoutableBecause}";
+        }
+        finally
+        {
+            _isRolling = false;
+            ReportAll();
+        }
     }
 
     public Task StopAsync(CancellationToken cancellationToken) => Replicas.StopAsync(cancellationToken);
 
-    // Calls for one replica come in order, so its own element of the array needs no lock.
-    private void Report(ReplicaStatus status)
+    public async ValueTask DisposeAsync()
     {
-        var backend = _living[status.Index];
+        await Replicas.DisposeAsync();
+        Replicas.StatusChanged -= OnStatusChanged;
+    }
+
+    private void ReportAll()
+    {
+        var count = Replicas.Statuses.Length;
+        for (var i = 0; i < count; i++)
+        {
+            Report(i);
+        }
+
+        foreach (var entry in _registry.Snapshot(Replicas.Model).Entries.Where(entry => entry.Replica?.Index >= count))
+        {
+            _registry.Remove(Replicas.Model, entry.Name);
+        }
+    }
+
+    private void OnStatusChanged(ReplicaStatus status) => Report(status.Index);
+
+    private void Report(int index)
+    {
+        lock (_lock)
+        {
+            // The last status, whoever calls: so the last report is the truth even when two call at a time.
+            if (Replicas.Statuses is var statuses && index < statuses.Length)
+            {
+                Report_NeedsLock(statuses[index]);
+            }
+        }
+    }
+
+    private void Report_NeedsLock(ReplicaStatus status)
+    {
+        var backend = _living.GetValueOrDefault(status.Index);
         if (status.Address is null || !IsAlive(status.State))
         {
             backend = null;
         }
         else if (backend?.Generation != status.Generation)
         {
-            backend = new Backend(status.Backend, status.Model, status.Generation, status.Address, status.ApiKey, _model.Options.Kind != ModelKind.Command);
+            backend = new Backend(status.Backend, status.Model, status.Generation, status.Address, status.ApiKey, _hasSlotsEndpoint);
         }
 
-        _living[status.Index] = backend;
+        if (backend is null)
+        {
+            _living.Remove(status.Index);
+        }
+        else
+        {
+            _living[status.Index] = backend;
+        }
+
         _registry.Report(status.Model, new BackendEntry(status.Backend, Condition(status), backend, status.Slots, status, status.NotRoutableBecause));
     }
 
-    private static BackendCondition Condition(ReplicaStatus status) => status switch
+    private BackendCondition Condition(ReplicaStatus status) => status switch
     {
         { IsRoutable: true } => BackendCondition.Ready,
         { IsComing: true } => BackendCondition.Coming,
         { State: ReplicaState.Failed or ReplicaState.Stuck } => BackendCondition.Failed,
+        _ when _isRolling => BackendCondition.Coming,
         _ => BackendCondition.Stopped,
     };
 

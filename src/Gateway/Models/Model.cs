@@ -1,3 +1,5 @@
+using System.Security.Cryptography;
+using System.Text.Json;
 using LlmGateway.Probes;
 using LlmGateway.ProcessManager.Replicas;
 
@@ -13,6 +15,8 @@ internal sealed record QueueLimits(int MaxDepth, long MaxBytes, TimeSpan Timeout
 /// <summary>One model as it is built from its options: immutable.</summary>
 internal sealed class Model
 {
+    private string? _revision;
+
     public Model(string name, ModelOptions options, QueueOptions rootQueue)
     {
         Name = name;
@@ -26,6 +30,9 @@ internal sealed class Model
     }
 
     public string Name { get; }
+
+    /// <summary>Names what a process of this model is started from: another one needs other processes.</summary>
+    public string Revision => _revision ??= RevisionOf(Options);
 
     public ModelOptions Options { get; }
 
@@ -55,6 +62,7 @@ internal sealed class Model
         return new ReplicaSetOptions
         {
             Model = Name,
+            Revision = Revision,
             Kind = kind,
             Executable = kind == ReplicaKind.Simulator ? simulator : Options.Executable ?? "llama-server",
             Args = Options.Args,
@@ -84,6 +92,30 @@ internal sealed class Model
 
     /// <summary>The readiness probe, with the defaults for a backend that is asked by <paramref name="kind"/>.</summary>
     public ProbeOptions Readiness(ProbeKind kind) => Probe(Options.Probes.Readiness, new() { Kind = kind });
+
+    /// <summary>Of all options but those that are the gateway's own business: whoever adds one need not remember this list to be safe.</summary>
+    private static string RevisionOf(ModelOptions options)
+    {
+        var defaults = new ModelOptions();
+        var process = options with
+        {
+            Aliases = defaults.Aliases,
+            Replicas = defaults.Replicas,
+            Remotes = defaults.Remotes,
+            Load = defaults.Load,
+            IdleTimeout = null,
+            Group = null,
+            MemoryBytes = null,
+            Queue = defaults.Queue,
+            Timeouts = defaults.Timeouts,
+            Breaker = defaults.Breaker,
+            Retry = defaults.Retry,
+            SlowStart = defaults.SlowStart,
+            SetParams = defaults.SetParams,
+            StripParams = defaults.StripParams,
+        };
+        return Convert.ToHexStringLower(SHA256.HashData(JsonSerializer.SerializeToUtf8Bytes(process, OptionsJson.Serializer)));
+    }
 
     private static ProbeOptions Probe(ProbeSection? section, ProbeOptions defaults) => section is null ? defaults : new ProbeOptions
     {

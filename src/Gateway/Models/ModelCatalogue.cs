@@ -12,17 +12,23 @@ internal sealed class ModelCatalogue
     private const long LeastCacheMiB = 64;
     private const long MostCacheMiB = 8192;
 
-    private readonly GatewayOptions _options;
     private readonly FrozenDictionary<string, Model> _byName;
 
     public ModelCatalogue(GatewayOptions options)
     {
-        _options = options;
+        Options = options;
         Models = [.. options.Models.Select(pair => new Model(pair.Key, pair.Value, options.Queue))];
         _byName = Models.SelectMany(model => model.Options.Aliases.Prepend(model.Name).Select(name => (name, model)))
             .ToFrozenDictionary(pair => pair.name, pair => pair.model, StringComparer.Ordinal);
         LocalReplicas = Models.Where(model => model.IsLocal).Sum(model => model.Options.Replicas);
     }
+
+    /// <summary>Where the built-in simulator lies: beside the gateway.</summary>
+    public static string SimulatorPath { get; } =
+        Path.Combine(AppContext.BaseDirectory, "simulator", OperatingSystem.IsWindows() ? "llama-simulator.exe" : "llama-simulator");
+
+    /// <summary>What it was built from.</summary>
+    public GatewayOptions Options { get; }
 
     /// <summary>In the order of the file.</summary>
     public ImmutableArray<Model> Models { get; }
@@ -41,12 +47,12 @@ internal sealed class ModelCatalogue
     /// <param name="simulator">Path of the built-in simulator.</param>
     public ReplicaSetOptions ToReplicaSet(Model model, string simulator)
     {
-        var memory = _options.Memory.Budget?.Bytes ?? GC.GetGCMemoryInfo().TotalAvailableMemoryBytes * _options.Memory.Share;
+        var memory = Options.Memory.Budget?.Bytes ?? GC.GetGCMemoryInfo().TotalAvailableMemoryBytes * Options.Memory.Share;
         var cache = (long)(memory * CacheShare / Math.Max(1, LocalReplicas)) >> 20;
         return model.ToReplicaSet(LocalReplicas, simulator) with
         {
             CacheRamMiB = (int)Math.Clamp(cache, LeastCacheMiB, MostCacheMiB),
-            DrainTimeout = _options.Gateway.DrainTimeout,
+            DrainTimeout = Options.Gateway.DrainTimeout,
         };
     }
 }

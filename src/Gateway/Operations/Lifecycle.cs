@@ -5,7 +5,7 @@ using LlmGateway.Gateway.Requests;
 namespace LlmGateway.Gateway.Operations;
 
 /// <summary>Whether the gateway takes new work, and what is still in it.</summary>
-internal sealed class Lifecycle(ModelCatalogue catalogue, BackendRegistry registry, GatewayOptions options, TimeProvider time)
+internal sealed class Lifecycle(LiveCatalogue catalogue, BackendRegistry registry, TimeProvider time)
 {
     private readonly TaskCompletionSource _idle = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private int _inFlight;
@@ -19,10 +19,10 @@ internal sealed class Lifecycle(ModelCatalogue catalogue, BackendRegistry regist
     public bool IsDraining => _isDraining;
 
     /// <summary>True when at least one model can take work.</summary>
-    public bool CanTakeWork => catalogue.Models.Any(model => registry.Snapshot(model.Name).AnyReady);
+    public bool CanTakeWork => catalogue.Current.Models.Any(model => registry.Snapshot(model.Name).AnyReady);
 
     /// <summary>True when the gateway should be sent traffic.</summary>
-    public bool IsReady => !IsDraining && (catalogue.Models.IsEmpty || CanTakeWork);
+    public bool IsReady => !IsDraining && (catalogue.Current.Models.IsEmpty || CanTakeWork);
 
     /// <summary>Counts a request in, or says why it may not come in; then it must not <see cref="Leave"/> either.</summary>
     public ApiError? Enter()
@@ -30,7 +30,7 @@ internal sealed class Lifecycle(ModelCatalogue catalogue, BackendRegistry regist
         // Counted first, then looked: a drain that begins meanwhile sees either the count or a refusal.
         var inFlight = Interlocked.Increment(ref _inFlight);
         var refusal = IsDraining ? ApiErrors.ShuttingDown
-            : inFlight > options.Gateway.MaxConcurrentRequests ? ApiErrors.ConcurrencyLimited(TimeSpan.FromSeconds(1))
+            : inFlight > catalogue.Options.Gateway.MaxConcurrentRequests ? ApiErrors.ConcurrencyLimited(TimeSpan.FromSeconds(1))
             : null;
         if (refusal is not null)
         {

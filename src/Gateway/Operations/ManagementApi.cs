@@ -1,4 +1,5 @@
 using System.Collections.Frozen;
+using LlmGateway.Gateway.Backends;
 using LlmGateway.Gateway.Models;
 using LlmGateway.Gateway.Requests;
 using LlmGateway.ProcessManager.Replicas;
@@ -14,7 +15,7 @@ internal static class ManagementApi
         Enum.GetValues<ReplicaVerb>().ToFrozenDictionary(verb => verb.ToString(), StringComparer.OrdinalIgnoreCase);
 
     public static void MapManagementApi(
-        this IEndpointRouteBuilder endpoints, Lifecycle lifecycle, StatusReporter reporter, EventStream events, IReadOnlyDictionary<string, IReplicaSet> replicas, GatewayOptions options, ILogger logger)
+        this IEndpointRouteBuilder endpoints, Lifecycle lifecycle, StatusReporter reporter, EventStream events, BackendSources sources, GatewayOptions options, ILogger logger)
     {
         string[] read = [HttpMethods.Get, HttpMethods.Head];
         endpoints.MapMethods("/healthz", read, () => Results.Text("ok"));
@@ -22,7 +23,7 @@ internal static class ManagementApi
         endpoints.MapMethods("/api/status", read, () => Results.Json(reporter.Report(), StatusReport.Json));
         endpoints.MapMethods("/api/events", read, (HttpContext context, long? after, int? tail) => events.AnswerAsync(context, after, tail));
         endpoints.MapMethods("/api/replicas/{model}/{index:int}/logs", read, (string model, int index, int? tail) =>
-            Find(replicas, model, index) is { } set
+            Find(sources, model, index) is { } set
                 ? Results.Text(string.Concat(set.LogTail(index, Math.Clamp(tail ?? 200, 1, MostLines)).Select(line => line + "\n")))
                 : (IResult)UnknownReplica());
         endpoints.MapPost("/api/replicas/{model}/{index:int}/{verb}", async Task<IResult> (HttpContext context, string model, int index, string verb, bool? wait) =>
@@ -37,7 +38,7 @@ internal static class ManagementApi
                 return new ApiErrorResult(new ApiError(404, "unknown_verb", $"Known are {string.Join(", ", Verbs.Keys.Select(known => known.ToLowerInvariant()))}."));
             }
 
-            if (Find(replicas, model, index) is not { } set)
+            if (Find(sources, model, index) is not { } set)
             {
                 return UnknownReplica();
             }
@@ -57,8 +58,8 @@ internal static class ManagementApi
         });
     }
 
-    private static IReplicaSet? Find(IReadOnlyDictionary<string, IReplicaSet> replicas, string model, int index) =>
-        replicas.TryGetValue(Uri.UnescapeDataString(model), out var set) && index >= 0 && index < set.Statuses.Length ? set : null;
+    private static IReplicaSet? Find(BackendSources sources, string model, int index) =>
+        sources.Replicas(Uri.UnescapeDataString(model)) is { } set && index >= 0 && index < set.Statuses.Length ? set : null;
 
     private static ApiErrorResult UnknownReplica() =>
         new(new ApiError(404, "unknown_replica", "The configuration names no such replica; /api/status lists them."));

@@ -5,11 +5,11 @@ using LlmGateway.Gateway.Requests;
 namespace LlmGateway.Gateway.Operations;
 
 /// <summary><c>/v1/models</c>: the configured models that the caller may use, with their state under <c>meta</c>.</summary>
-internal sealed class ModelList(ModelCatalogue catalogue, BackendRegistry registry, DateTimeOffset startedAt)
+internal sealed class ModelList(LiveCatalogue catalogue, BackendRegistry registry, DateTimeOffset startedAt)
 {
-    public IResult All(Caller caller) => Results.Json(new { @object = "list", data = catalogue.Models.Where(caller.Allows).Select(model => Entry(model, model.Name)) });
+    public IResult All(Caller caller) => Results.Json(new { @object = "list", data = catalogue.Current.Models.Where(caller.Allows).Select(model => Entry(model, model.Name)) });
 
-    public IResult One(Caller caller, string id) => catalogue.Find(id) switch
+    public IResult One(Caller caller, string id) => catalogue.Current.Find(id) switch
     {
         null => new ApiErrorResult(ApiErrors.ModelNotFound),
         { } model when !caller.Allows(model) => new ApiErrorResult(ApiErrors.ModelNotAllowed(model.Name)),

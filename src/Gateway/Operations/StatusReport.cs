@@ -55,7 +55,7 @@ internal sealed record SlotReport(int Total, int Busy, int Quarantined);
 
 /// <summary>Puts the report together.</summary>
 internal sealed class StatusReporter(
-    ModelCatalogue catalogue, BackendRegistry registry, Scheduler scheduler, Lifecycle lifecycle, LoadedConfiguration configuration, TimeProvider time)
+    LiveCatalogue catalogue, BackendRegistry registry, Scheduler scheduler, Lifecycle lifecycle, LoadedConfiguration configuration, TimeProvider time)
 {
     public StatusReport Report() => new(
         new GatewayStatus(
@@ -65,7 +65,7 @@ internal sealed class StatusReporter(
             lifecycle.IsDraining,
             lifecycle.InFlight,
             new ConfigurationStatus(configuration.Path, lifecycle.StartedAt, [.. configuration.Errors.Select(error => error.ToString())])),
-        [.. catalogue.Models.Select(Report)]);
+        [.. catalogue.Current.Models.Select(Report)]);
 
     /// <summary>The model's state in one word, as clients see it too.</summary>
     public static string StateOf(BackendSnapshot snapshot) => snapshot.Best switch

@@ -6,7 +6,7 @@ using Microsoft.Net.Http.Headers;
 namespace LlmGateway.Gateway.Requests;
 
 /// <summary>Reads a request whole and finds out what it asks for, or what is wrong with it.</summary>
-internal sealed class RequestReader(ModelCatalogue catalogue, GatewayOptions options, BodyBudget budget, TimeProvider time)
+internal sealed class RequestReader(LiveCatalogue live, BodyBudget budget, TimeProvider time)
 {
     private const int LongestModelField = 1024;
 
@@ -20,13 +20,14 @@ internal sealed class RequestReader(ModelCatalogue catalogue, GatewayOptions opt
         HttpContext context, InferenceEndpoint endpoint, string path, Caller caller, string id)
     {
         var arrivedAt = time.GetTimestamp();
+        var catalogue = live.Current;
         var headers = context.Request.Headers;
         if (headers.ContentEncoding.ToString() is { Length: > 0 } encoding && !encoding.Equals("identity", StringComparison.OrdinalIgnoreCase))
         {
             return (null, ApiErrors.UnsupportedEncoding);
         }
 
-        var limit = options.Gateway.MaxRequestBody.Bytes;
+        var limit = catalogue.Options.Gateway.MaxRequestBody.Bytes;
         if (context.Request.ContentLength > limit)
         {
             return (null, ApiErrors.BodyTooLarge(limit));

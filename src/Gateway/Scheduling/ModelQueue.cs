@@ -17,7 +17,6 @@ namespace LlmGateway.Gateway.Scheduling;
 internal sealed class ModelQueue : IDisposable
 {
     private readonly Lock _lock = new();
-    private readonly Model _model;
     private readonly TimeProvider _time;
     private readonly Random _random;
     private readonly SchedulingMetrics _metrics;
@@ -28,6 +27,8 @@ internal sealed class ModelQueue : IDisposable
     private readonly WaitingLine _line = new();
     private readonly List<BackendSlots> _backends = [];
     private readonly QueueClocks _clocks;
+    private Model _model;
+    private ApiError? _closed;
     private WaitEstimate _estimate;
     private long _lastNumber;
     private int _rotation;
@@ -47,6 +48,11 @@ internal sealed class ModelQueue : IDisposable
         Waiter waiter;
         lock (_lock)
         {
+            if (_closed is { } closed)
+            {
+                return ValueTask.FromResult(SlotLease.Refused(closed));
+            }
+
             var isNew = ticket.Number == 0;
             if (isNew)
             {
@@ -104,6 +110,36 @@ internal sealed class ModelQueue : IDisposable
             _clocks.Switch(snapshot.Best);
             Pump_NeedsLock(done);
             Expire_NeedsLock(done);
+        }
+
+        Complete(done);
+    }
+
+    /// <summary>Takes over the model's new limits. Nobody loses a place, but whoever has waited longer than is now allowed has waited.</summary>
+    public void Configure(Model model)
+    {
+        var done = new List<(Waiter, SlotLease)>();
+        lock (_lock)
+        {
+            _model = model;
+            Expire_NeedsLock(done);
+        }
+
+        Complete(done);
+    }
+
+    /// <summary>Refuses everybody who waits, and everybody who comes. Leases stay until they are given back.</summary>
+    public void Close(ApiError refusal)
+    {
+        var done = new List<(Waiter, SlotLease)>();
+        lock (_lock)
+        {
+            _closed = refusal;
+            foreach (var waiter in _line.All.ToArray())
+            {
+                Leave_NeedsLock(waiter, "refused");
+                done.Add((waiter, SlotLease.Refused(refusal)));
+            }
         }
 
         Complete(done);
@@ -391,7 +427,11 @@ internal sealed class ModelQueue : IDisposable
 
 /// <summary>A queue's numbers at one moment.</summary>
 internal sealed record QueueStatus(
-    string Model, int Depth, int Limit, long Bytes, TimeSpan OldestAge, ImmutableArray<BandStatus> Bands, ImmutableArray<SlotStatus> Slots);
+    string Model, int Depth, int Limit, long Bytes, TimeSpan OldestAge, ImmutableArray<BandStatus> Bands, ImmutableArray<SlotStatus> Slots)
+{
+    /// <summary>Of a model that has no queue.</summary>
+    public static QueueStatus None(string model) => new(model, 0, 0, 0, TimeSpan.Zero, [], []);
+}
 
 /// <summary>Those who wait in one band: how many, their bodies' bytes, how long the first of them has waited.</summary>
 internal sealed record BandStatus(Priority Priority, int Depth, long Bytes, TimeSpan OldestAge);

@@ -1,28 +1,68 @@
-using System.Collections.Frozen;
+using System.Collections.Concurrent;
 using System.Collections.Immutable;
 using LlmGateway.Gateway.Backends;
 using LlmGateway.Gateway.Models;
+using LlmGateway.Gateway.Requests;
 
 namespace LlmGateway.Gateway.Scheduling;
 
 /// <summary>Gives each request the right to a slot, in order: a queue per model, late binding to a backend.</summary>
 internal sealed class Scheduler : IDisposable
 {
-    private readonly FrozenDictionary<string, ModelQueue> _queues;
+    private readonly ConcurrentDictionary<string, ModelQueue> _queues = new(StringComparer.Ordinal);
     private readonly BackendRegistry _registry;
+    private readonly Func<Model, ModelQueue> _create;
 
-    public Scheduler(ModelCatalogue catalogue, BackendRegistry registry, SlotReclaimer reclaimer, SchedulingMetrics metrics, TimeProvider time)
+    public Scheduler(LiveCatalogue catalogue, BackendRegistry registry, SlotReclaimer reclaimer, SchedulingMetrics metrics, TimeProvider time)
     {
         _registry = registry;
-        _queues = catalogue.Models.ToFrozenDictionary(
-            model => model.Name, model => new ModelQueue(model, time, Random.Shared, metrics, reclaimer.Watch));
+        _create = model => new ModelQueue(model, time, Random.Shared, metrics, reclaimer.Watch);
+        foreach (var model in catalogue.Current.Models)
+        {
+            Apply(model);
+        }
+
         registry.Changed += Update;
         metrics.Observe(this);
     }
 
     /// <summary>Waits for a slot. The lease says why there is none; cancellation frees the place in the queue at once.</summary>
     public ValueTask<SlotLease> AcquireAsync(QueueTicket ticket, CancellationToken cancellationToken) =>
-        _queues[ticket.Request.Model.Name].AcquireAsync(ticket, cancellationToken);
+        _queues.TryGetValue(ticket.Request.Model.Name, out var queue)
+            ? queue.AcquireAsync(ticket, cancellationToken)
+            : ValueTask.FromResult(SlotLease.Refused(ApiErrors.ModelNotFound));
+
+    /// <summary>Makes a queue for a model, or gives the one it has its new limits: whoever waits keeps his place.</summary>
+    public void Apply(Model model)
+    {
+        if (_queues.TryGetValue(model.Name, out var queue))
+        {
+            queue.Configure(model);
+            return;
+        }
+
+        _queues[model.Name] = _create(model);
+        Update(_registry.Snapshot(model.Name));
+    }
+
+    /// <summary>The model is no longer configured: whoever waits for it is told so. What runs may finish.</summary>
+    public void Close(string model)
+    {
+        if (_queues.TryGetValue(model, out var queue))
+        {
+            queue.Close(ApiErrors.ModelNotFound);
+        }
+    }
+
+    /// <summary>Forgets a closed queue, when nothing runs on its backends any more.</summary>
+    public void Remove(string model)
+    {
+        if (_queues.TryRemove(model, out var queue))
+        {
+            queue.Close(ApiErrors.ModelNotFound);
+            queue.Dispose();
+        }
+    }
 
     /// <summary>Any ready backend, for calls that take no slot.</summary>
     public Backend? AnyReady(Model model)
@@ -32,9 +72,10 @@ internal sealed class Scheduler : IDisposable
     }
 
     /// <summary>Completes when nothing runs on that backend any more.</summary>
-    public Task WhenIdle(Backend backend) => _queues[backend.Model].WhenIdle(backend);
+    public Task WhenIdle(Backend backend) => _queues.TryGetValue(backend.Model, out var queue) ? queue.WhenIdle(backend) : Task.CompletedTask;
 
-    public QueueStatus Status(string model) => _queues[model].Status();
+    /// <summary>The numbers of one queue; all zero when there is none.</summary>
+    public QueueStatus Status(string model) => _queues.TryGetValue(model, out var queue) ? queue.Status() : QueueStatus.None(model);
 
     public ImmutableArray<QueueStatus> Statuses() => [.. _queues.Values.Select(queue => queue.Status())];
 
@@ -47,5 +88,11 @@ internal sealed class Scheduler : IDisposable
         }
     }
 
-    private void Update(BackendSnapshot snapshot) => _queues[snapshot.Model].Update(snapshot);
+    private void Update(BackendSnapshot snapshot)
+    {
+        if (_queues.TryGetValue(snapshot.Model, out var queue))
+        {
+            queue.Update(snapshot);
+        }
+    }
 }

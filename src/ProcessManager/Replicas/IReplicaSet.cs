@@ -28,6 +28,17 @@ public interface IReplicaSet : IAsyncDisposable
     /// <exception cref="InvalidOperationException"><see cref="StopAsync"/> is running, and the verb is not stop.</exception>
     Task CommandAsync(int index, ReplicaVerb verb, CancellationToken cancellationToken);
 
+    /// <summary>Brings the set to other options while it runs.</summary>
+    /// <remarks>
+    /// Surplus replicas drain and end, missing ones start if the set was started, and those of another <see cref="ReplicaSetOptions.Revision"/> are
+    /// replaced one after another: drain, end, start, and only when the new one takes work the next. Others are not touched. Should a new one not
+    /// come up, the rest keeps what it had. Cancelling ends the call after what it has begun; the next call goes on from there.
+    /// </remarks>
+    /// <param name="options">Of the same model.</param>
+    /// <param name="cancellationToken">Ends the wait.</param>
+    /// <returns>The replica that did not come up, or null when the set is as wanted.</returns>
+    Task<ReplicaStatus?> ApplyAsync(ReplicaSetOptions options, CancellationToken cancellationToken);
+
     /// <summary>The last captured lines of output of one replica, oldest first.</summary>
     IReadOnlyList<string> LogTail(int index, int lines);
 

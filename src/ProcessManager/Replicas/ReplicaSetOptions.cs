@@ -79,6 +79,9 @@ public sealed record ReplicaSetOptions
     /// <summary>The model's name: <c>{model}</c> in arguments, <c>--alias</c> of llama-server.</summary>
     public required string Model { get; init; }
 
+    /// <summary>Names what a process is started from: <see cref="IReplicaSet.ApplyAsync"/> replaces the replicas of another revision, and leaves the others alone.</summary>
+    public string Revision { get; init; } = "";
+
     /// <summary>What kind of program it is.</summary>
     public required ReplicaKind Kind { get; init; }
 

@@ -16,8 +16,8 @@ public sealed class RoomTests
         ["Gateway.Backends"] = ["Gateway.Telemetry", "Gateway.Models", "Probes", "ProcessManager"],
         ["Gateway.Scheduling"] = ["Gateway.Telemetry", "Gateway.Requests", "Gateway.Backends", "Gateway.Keys", "Gateway.Models", "Probes", "ProcessManager"],
         ["Gateway.Forwarding"] = ["Gateway.Telemetry", "Gateway.Scheduling", "Gateway.Backends", "Gateway.Requests", "Gateway.Models", "Gateway.Keys", "Probes"],
-        ["Gateway.Operations"] = ["Gateway.Telemetry", "Gateway.Scheduling", "Gateway.Backends", "Gateway.Models", "Gateway.Requests", "Probes", "ProcessManager"],
-        ["Gateway.Scaling"] = ["Gateway.Telemetry", "Gateway.Scheduling", "Gateway.Backends", "Gateway.Models", "Gateway.Requests", "Probes", "ProcessManager"],
+        ["Gateway.Operations"] = ["Gateway.Telemetry", "Gateway.Scaling", "Gateway.Scheduling", "Gateway.Backends", "Gateway.Models", "Gateway.Requests", "Probes", "ProcessManager"],
+        ["Gateway.Scaling"] = ["Gateway.Telemetry", "Gateway.Scheduling", "Gateway.Backends", "Gateway.Keys", "Gateway.Models", "Gateway.Requests", "Probes", "ProcessManager"],
 
         // The files at the root of the gateway: its pipeline and its start.
         ["Gateway"] =

@@ -8,10 +8,15 @@ namespace LlmGateway.Gateway.Tests.Backends;
 
 public sealed class BackendRegistryTests
 {
-    private readonly BackendRegistry _registry = new(new ModelCatalogue(Configured.Gateway("m", "other")));
+    private readonly BackendRegistry _registry = new();
     private readonly List<BackendSnapshot> _changes = [];
 
-    public BackendRegistryTests() => _registry.Changed += _changes.Add;
+    public BackendRegistryTests()
+    {
+        _registry.Add("m");
+        _registry.Add("other");
+        _registry.Changed += _changes.Add;
+    }
 
     private static CancellationToken Ct => TestContext.Current.CancellationToken;
 

@@ -1,7 +1,6 @@
 using System.Collections.Immutable;
 using LlmGateway.Gateway.Backends;
 using LlmGateway.Gateway.Models;
-using LlmGateway.Gateway.Tests.Fakes;
 using LlmGateway.Probes;
 using LlmGateway.ProcessManager.Replicas;
 using LlmGateway.ProcessManager.Supervision;
@@ -10,11 +9,14 @@ namespace LlmGateway.Gateway.Tests.Backends;
 
 public sealed class SupervisedBackendsTests : IAsyncDisposable
 {
-    private readonly BackendRegistry _registry = new(new ModelCatalogue(Configured.Gateway("m")));
+    private readonly BackendRegistry _registry = new();
     private readonly FakeReplicas _replicas = new();
 
-    public SupervisedBackendsTests() =>
+    public SupervisedBackendsTests()
+    {
+        _registry.Add("m");
         new SupervisedBackends(new Model("m", new ModelOptions { Kind = ModelKind.Simulator }, new QueueOptions()), _replicas, _registry).Start();
+    }
 
     public ValueTask DisposeAsync() => _replicas.DisposeAsync();
 
@@ -87,6 +89,8 @@ public sealed class SupervisedBackendsTests : IAsyncDisposable
         }
 
         public Task CommandAsync(int index, ReplicaVerb verb, CancellationToken cancellationToken) => Task.CompletedTask;
+
+        public Task<ReplicaStatus?> ApplyAsync(ReplicaSetOptions options, CancellationToken cancellationToken) => Task.FromResult<ReplicaStatus?>(null);
 
         public IReadOnlyList<string> LogTail(int index, int lines) => [];
 

@@ -48,6 +48,7 @@ internal sealed class GatewayUnderTest : IAsyncDisposable
             .AddSingleton<ISlotCensus, IdleCensus>();
         var app = builder.Build();
         app.UseDataPlane();
+        app.Services.GetRequiredService<BackendRegistry>().Add("m");
         app.Services.GetRequiredService<Scheduler>();
         await app.StartAsync(TestContext.Current.CancellationToken);
         return new GatewayUnderTest(app);

@@ -11,7 +11,7 @@ public sealed class KeyRingTests
     private readonly (string Secret, string Hash) _b = ApiKey.Create();
     private readonly KeyRing _ring;
 
-    public KeyRingTests() => _ring = new KeyRing(new GatewayOptions { Keys = [new() { Name = "a", Hash = _a.Hash }, new() { Name = "b", Hash = _b.Hash.ToUpperInvariant().Replace("SHA256", "sha256", StringComparison.Ordinal) }] });
+    public KeyRingTests() => _ring = new KeyRing([new() { Name = "a", Hash = _a.Hash }, new() { Name = "b", Hash = _b.Hash.ToUpperInvariant().Replace("SHA256", "sha256", StringComparison.Ordinal) }]);
 
     [Fact]
     public void Find_BothHeaderForms_GiveTheKey()
@@ -45,13 +45,13 @@ public sealed class KeyRingTests
     {
         var secret = new string('x', 513);
         var hash = "sha256:" + Convert.ToHexString(System.Security.Cryptography.SHA256.HashData(System.Text.Encoding.UTF8.GetBytes(secret)));
-        Assert.Null(new KeyRing(new GatewayOptions { Keys = [new() { Name = "a", Hash = hash }] }).Find("Bearer " + secret, default));
+        Assert.Null(new KeyRing([new() { Name = "a", Hash = hash }]).Find("Bearer " + secret, default));
     }
 
     [Fact]
     public void IsRequired_NoKeys_IsFalse()
     {
-        Assert.False(new KeyRing(new GatewayOptions()).IsRequired);
+        Assert.False(new KeyRing([]).IsRequired);
         Assert.True(_ring.IsRequired);
     }
 

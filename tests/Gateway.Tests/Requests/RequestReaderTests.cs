@@ -154,7 +154,7 @@ public sealed class RequestReaderTests
         context.Request.ContentLength = bytes.Length;
         change?.Invoke(context);
         endpoint ??= Asked.Chat;
-        return new RequestReader(new ModelCatalogue(options), options, _budget, new FakeTimeProvider())
+        return new RequestReader(new LiveCatalogue(new ModelCatalogue(options)), _budget, new FakeTimeProvider())
             .ReadAsync(context, endpoint, endpoint.Paths[0], caller ?? Caller.Anonymous, "req-9");
     }
 }

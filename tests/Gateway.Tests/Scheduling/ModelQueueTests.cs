@@ -1,5 +1,6 @@
 using LlmGateway.Gateway.Backends;
 using LlmGateway.Gateway.Models;
+using LlmGateway.Gateway.Requests;
 using LlmGateway.Gateway.Scheduling;
 using LlmGateway.Gateway.Tests.Fakes;
 using Microsoft.Extensions.Time.Testing;
@@ -40,6 +41,33 @@ public sealed class ModelQueueTests
         Assert.False(lease.IsAcquired);
         Assert.Throws<InvalidOperationException>(() => lease.Backend);
         lease.Dispose();
+    }
+
+    [Fact]
+    public async Task Close_RefusesWhoWaitsAndWhoComes_AndKeepsWhatRuns()
+    {
+        using var queue = Queue(Servers.Entry(Servers.Backend(), 1));
+        using var lease = await queue.AcquireAsync(Ticket(), Ct);
+        var waiting = queue.AcquireAsync(Ticket(), Ct).AsTask();
+        queue.Close(ApiErrors.ModelNotFound);
+        Assert.Equal(404, (await waiting).Refusal?.Status);
+        Assert.Equal(404, (await queue.AcquireAsync(Ticket(), Ct)).Refusal?.Status);
+        Assert.Equal((1, 0), (queue.Status().Slots[0].Busy, queue.Status().Depth));
+    }
+
+    [Fact]
+    public async Task Configure_OtherLimits_HoldForWhoWaitsToo()
+    {
+        using var queue = Queue(Servers.Entry(Servers.Backend(), 1));
+        using var lease = await queue.AcquireAsync(Ticket(), Ct);
+        var (first, second) = (queue.AcquireAsync(Ticket(), Ct).AsTask(), queue.AcquireAsync(Ticket(), Ct).AsTask());
+        _time.Advance(TimeSpan.FromSeconds(5));
+        queue.Configure(Configured.Model(queue: Limits with { Timeout = TimeSpan.FromMinutes(1), MaxDepth = 2 }));
+        _time.Advance(TimeSpan.FromSeconds(50));
+        Assert.False(first.IsCompleted || second.IsCompleted);
+        Assert.Equal("queue_full", (await queue.AcquireAsync(Ticket(), Ct)).Refusal?.Code);
+        queue.Configure(Configured.Model(queue: Limits with { Timeout = TimeSpan.FromSeconds(20) }));
+        Assert.Equal("queue_timeout", (await first).Refusal?.Code);
     }
 
     [Fact]
