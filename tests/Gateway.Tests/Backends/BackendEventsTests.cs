@@ -1,7 +1,5 @@
 using LlmGateway.Gateway.Backends;
-using LlmGateway.Gateway.Models;
 using LlmGateway.Gateway.Telemetry;
-using LlmGateway.Gateway.Tests.Fakes;
 using LlmGateway.ProcessManager.Replicas;
 using LlmGateway.ProcessManager.Supervision;
 using Microsoft.Extensions.Time.Testing;
@@ -10,11 +8,16 @@ namespace LlmGateway.Gateway.Tests.Backends;
 
 public sealed class BackendEventsTests : IDisposable
 {
-    private readonly BackendRegistry _registry = new(new ModelCatalogue(Configured.Gateway("m", "m/x")));
+    private readonly BackendRegistry _registry = new();
     private readonly EventFeed _feed = new(new FakeTimeProvider());
     private readonly BackendEvents _events;
 
-    public BackendEventsTests() => _events = new BackendEvents(_registry, _feed);
+    public BackendEventsTests()
+    {
+        _registry.Add("m");
+        _registry.Add("m/x");
+        _events = new BackendEvents(_registry, _feed);
+    }
 
     public void Dispose() => _events.Dispose();
 

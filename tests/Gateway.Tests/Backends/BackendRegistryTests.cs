@@ -1,5 +1,4 @@
 using LlmGateway.Gateway.Backends;
-using LlmGateway.Gateway.Models;
 using LlmGateway.Gateway.Tests.Fakes;
 using LlmGateway.ProcessManager.Replicas;
 using LlmGateway.ProcessManager.Supervision;
