@@ -1,5 +1,6 @@
 using LlmGateway.Gateway.Backends;
 using LlmGateway.Gateway.Telemetry;
+using LlmGateway.Gateway.Tests.Fakes;
 using LlmGateway.ProcessManager.Replicas;
 using LlmGateway.ProcessManager.Supervision;
 using Microsoft.Extensions.Time.Testing;
