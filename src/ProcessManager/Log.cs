@@ -33,6 +33,12 @@ internal static partial class Log
     [LoggerMessage(2013, LogLevel.Debug, "{Backend} launched as pid {Pid}: {CommandLine}")]
     public static partial void Launched(ILogger logger, string backend, int pid, string commandLine);
 
+    [LoggerMessage(2014, LogLevel.Warning, "The processes could not be looked at; the last numbers stay for now.")]
+    public static partial void SamplingFailed(ILogger logger, Exception exception);
+
+    [LoggerMessage(2015, LogLevel.Warning, "The GPUs are not looked at any more: {Reason}")]
+    public static partial void GpuUnknown(ILogger logger, string reason);
+
     [LoggerMessage(2020, LogLevel.Critical, "{Backend}: {Effect} failed unexpectedly. This is a fault of the gateway: please report it.")]
     public static partial void EffectFailed(ILogger logger, string backend, string effect, Exception exception);
 

@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using LlmGateway.Probes;
 using LlmGateway.ProcessManager.Launching;
+using LlmGateway.ProcessManager.Sampling;
 using LlmGateway.ProcessManager.Supervision;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
@@ -15,17 +16,17 @@ internal sealed class ReplicaSetFactory : IReplicaSetFactory, IDisposable
     private readonly StartPermits _permits;
     private readonly ReplicaSurroundings _around;
 
-    public ReplicaSetFactory(IOptions<ProcessManagerOptions> options, TimeProvider time, ILoggerFactory loggers, ProbeMetrics metrics)
-        : this(options, time, loggers, metrics, new PortPool(time))
+    public ReplicaSetFactory(IOptions<ProcessManagerOptions> options, TimeProvider time, ILoggerFactory loggers, ProbeMetrics metrics, ResourceSampler samples)
+        : this(options, time, loggers, metrics, samples, new PortPool(time))
     {
     }
 
-    internal ReplicaSetFactory(IOptions<ProcessManagerOptions> options, TimeProvider time, ILoggerFactory loggers, ProbeMetrics? metrics, PortPool ports)
+    internal ReplicaSetFactory(IOptions<ProcessManagerOptions> options, TimeProvider time, ILoggerFactory loggers, ProbeMetrics? metrics, ResourceSampler? samples, PortPool ports)
     {
         _launcher = new(loggers.CreateLogger<Launcher>());
         _sockets = new(options.Value.RuntimeDirectory);
         _permits = new(options.Value.StartPermits);
-        _around = new(_launcher, ports, _sockets, _permits, metrics, time, Random.Shared.NextDouble, loggers.CreateLogger<Supervisor>());
+        _around = new(_launcher, ports, _sockets, _permits, metrics, samples, time, Random.Shared.NextDouble, loggers.CreateLogger<Supervisor>());
     }
 
     public IReplicaSet Create(ReplicaSetOptions options, IReplicaTraffic traffic)

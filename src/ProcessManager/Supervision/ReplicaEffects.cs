@@ -166,6 +166,11 @@ internal sealed class ReplicaEffects(
         var child = await around.Launcher.LaunchAsync(request, generation.Over);
         generation.Hold(child);
         generation.Child = child;
+        if (around.Samples?.Watch(_backend, generation.Number, child.Pid) is { } watch)
+        {
+            generation.Hold(watch);
+        }
+
         generation.Arguments = arguments;
         generation.Process = new(child.Pid, lease.Address, key, around.Time.GetUtcNow());
         Log.Launched(around.Logger, _backend, child.Pid, string.Join(' ', CommandLine.Masked(arguments).Prepend(program)));

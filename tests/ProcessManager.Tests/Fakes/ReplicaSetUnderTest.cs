@@ -20,7 +20,7 @@ internal sealed class ReplicaSetUnderTest : IAsyncDisposable
     {
         // Blind: hands out a port without looking, as if a stranger had taken it in between.
         var ports = blindPorts ? new PortPool(TimeProvider.System, _ => false) : new PortPool(TimeProvider.System);
-        _factory = new(Options.Create(manager ?? new()), TimeProvider.System, Loggers, metrics: null, ports);
+        _factory = new(Options.Create(manager ?? new()), TimeProvider.System, Loggers, metrics: null, samples: null, ports);
         Set = _factory.Create(options, traffic ?? new FakeTraffic());
         Set.StatusChanged += OnStatus;
     }

@@ -1,0 +1,25 @@
+using System.Collections.Immutable;
+using System.ComponentModel;
+using System.Diagnostics;
+
+namespace LlmGateway.ProcessManager.Sampling;
+
+/// <summary>What .NET tells about processes on every system: CPU time and resident memory of the launched process alone.</summary>
+internal sealed class PortableProcessReader : IProcessReader
+{
+    public IReadOnlyDictionary<int, ImmutableArray<int>> Members(IReadOnlySet<int> groups) =>
+        groups.ToDictionary(group => group, group => ImmutableArray.Create(group));
+
+    public ProcessReading? Read(int pid)
+    {
+        try
+        {
+            using var process = Process.GetProcessById(pid);
+            return new(pid, process.StartTime.Ticks, false, process.TotalProcessorTime, process.WorkingSet64, null, null, null, null);
+        }
+        catch (Exception e) when (e is ArgumentException or InvalidOperationException or Win32Exception or NotSupportedException)
+        {
+            return null; // it has ended, or is not ours to look at
+        }
+    }
+}
