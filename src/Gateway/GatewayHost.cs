@@ -16,6 +16,7 @@ internal sealed class GatewayHost : IAsyncDisposable
 {
     private readonly LoadedConfiguration _configuration;
     private readonly GatewayOptions _options;
+    private readonly GatewayTelemetry _telemetry;
     private readonly WebApplication _data;
     private readonly WebApplication _management;
     private readonly ILogger _logger;
@@ -24,6 +25,8 @@ internal sealed class GatewayHost : IAsyncDisposable
     {
         (_configuration, _options) = (configuration, configuration.Options);
         Token = ManagementToken.LoadOrCreate(_options.Management.TokenFile ?? Path.Combine(StateDirectory(_options), "management.token"));
+        _telemetry = new GatewayTelemetry(
+            [RequestMetrics.MeterName, SchedulingMetrics.MeterName, BackendMetrics.MeterName, BuildMetrics.MeterName, .. ProcessManagerServices.MeterNames]);
         _data = BuildDataPlane(time);
         _logger = _data.Services.GetRequiredService<ILoggerFactory>().CreateLogger<GatewayHost>();
         _management = BuildManagementPlane();
@@ -106,6 +109,7 @@ internal sealed class GatewayHost : IAsyncDisposable
         await _data.Services.GetRequiredService<BackendSources>().DisposeAsync();
         await _data.DisposeAsync();
         await _management.DisposeAsync();
+        await _telemetry.DisposeAsync();
     }
 
     private WebApplication BuildDataPlane(TimeProvider time)
@@ -116,7 +120,7 @@ internal sealed class GatewayHost : IAsyncDisposable
             kestrel.Limits.MaxRequestBodySize = null;
             kestrel.Limits.RequestHeadersTimeout = TimeSpan.FromSeconds(30);
         });
-        builder.Services.AddDataPlane(_configuration, time);
+        builder.Services.AddSingleton(_telemetry.Meters).AddDataPlane(_configuration, time);
         var app = builder.Build();
         app.UseDataPlane();
         app.Services.GetRequiredService<BackendMetrics>();
@@ -133,8 +137,7 @@ internal sealed class GatewayHost : IAsyncDisposable
             kestrel.Limits.RequestHeadersTimeout = TimeSpan.FromSeconds(5);
             kestrel.Limits.KeepAliveTimeout = TimeSpan.FromSeconds(60);
         });
-        builder.Services.AddGatewayMetrics(
-            [RequestMetrics.MeterName, SchedulingMetrics.MeterName, BackendMetrics.MeterName, BuildMetrics.MeterName, .. ProcessManagerServices.MeterNames]);
+        builder.Services.AddSingleton(_telemetry.Meters);
         var app = builder.Build();
         app.UseManagementPlane(_options, Token);
         app.MapManagementApi(
@@ -144,7 +147,7 @@ internal sealed class GatewayHost : IAsyncDisposable
             _data.Services.GetRequiredService<BackendSources>(),
             _options,
             _logger);
-        app.MapPrometheusScrapingEndpoint("/metrics");
+        app.MapPrometheusScrapingEndpoint("/metrics", _telemetry.Provider, configureBranchedPipeline: null, optionsName: null);
         return app;
     }
 

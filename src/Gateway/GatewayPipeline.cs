@@ -51,8 +51,10 @@ internal static class GatewayPipeline
     private static void UseHonestErrors(this WebApplication app)
     {
         var logger = app.Services.GetRequiredService<ILoggerFactory>().CreateLogger("LlmGateway.Gateway");
+        var time = app.Services.GetService<TimeProvider>() ?? TimeProvider.System;
         app.Use(async (context, next) =>
         {
+            context.Features.Set(new Arrival(time.GetTimestamp()));
             context.TraceIdentifier = RequestId.From(context.Request.Headers[RequestId.Header]);
             context.Response.Headers[RequestId.Header] = context.TraceIdentifier;
             try
@@ -176,7 +178,7 @@ internal static class GatewayPipeline
                     var (request, error) = await reader.ReadAsync(context, endpoint, path, context.GetCaller(), context.TraceIdentifier);
                     if (request is null)
                     {
-                        metrics.Ended("none", endpoint.Name, error!.Status, RequestMetrics.OutcomeOf(error));
+                        metrics.Ended(RequestMetrics.NoModel, endpoint.Name, error!.Status, RequestMetrics.OutcomeOf(error));
                         await ApiErrorWriter.WriteAsync(context, error, endpoint.Dialect, context.TraceIdentifier);
                         return;
                     }

@@ -5,7 +5,7 @@ using LlmGateway.ProcessManager.Replicas;
 namespace LlmGateway.Gateway.Backends;
 
 /// <summary>Servers that somebody else runs: their readiness probe alone says whether they take work.</summary>
-internal sealed class RemoteBackends(Model model, BackendRegistry registry, IReplicaTraffic traffic, TimeProvider time, ILoggerFactory loggers) : IBackendSource
+internal sealed class RemoteBackends(Model model, BackendRegistry registry, IReplicaTraffic traffic, ProbeMetrics metrics, TimeProvider time, ILoggerFactory loggers) : IBackendSource
 {
     private readonly ILogger _logger = loggers.CreateLogger<RemoteBackends>();
     private readonly SemaphoreSlim _changing = new(1, 1);
@@ -32,6 +32,7 @@ internal sealed class RemoteBackends(Model model, BackendRegistry registry, IRep
             {
                 await VacateAsync(i, catalogue.Options.Gateway.DrainTimeout, cancellationToken);
                 registry.Remove(model.Name, _seats[i].Backend.Name);
+                metrics.Remove(_seats[i].Backend.Name);
                 _seats.RemoveAt(i);
             }
 
@@ -78,6 +79,7 @@ internal sealed class RemoteBackends(Model model, BackendRegistry registry, IRep
     public async ValueTask DisposeAsync()
     {
         await StopAsync(CancellationToken.None);
+        _seats.ForEach(seat => metrics.Remove(seat.Backend.Name));
         _seats.Clear();
     }
 
@@ -104,7 +106,7 @@ internal sealed class RemoteBackends(Model model, BackendRegistry registry, IRep
         seat.Probing = ProbeLoop.Start(
             Probe.Create(options, backend.Address, backend.ApiKey, time),
             options,
-            report =>
+            metrics.Counting(backend.Name, "readiness", report =>
             {
                 if (report.Changed)
                 {
@@ -113,7 +115,7 @@ internal sealed class RemoteBackends(Model model, BackendRegistry registry, IRep
                     Log.RemoteChanged(_logger, backend.Name, isReady ? "ready" : "not ready", report.Result.ToString());
                     Report(backend, slots, seat.Health, isReady ? null : $"its readiness probe fails: {report.Result}");
                 }
-            },
+            }),
             time,
             Random.Shared.NextDouble,
             _logger,

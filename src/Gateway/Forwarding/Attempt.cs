@@ -67,11 +67,17 @@ internal sealed class Attempt : HttpTransformer, IDisposable
             : new RelayTimer(time, null, null, timeouts.Total, backend.Gone, aborted);
     }
 
+    /// <summary>Called when the request is ready for the backend: what follows is the backend's time.</summary>
+    public Action? OnSending { get; init; }
+
     /// <summary>Called when the backend has begun to answer.</summary>
     public Action? OnStarted { get; init; }
 
     /// <summary>Called when the first token is in hand.</summary>
     public Action? OnFirstToken { get; init; }
+
+    /// <summary>Called when the first token has been written to the client.</summary>
+    public Action? OnFirstTokenWritten { get; init; }
 
     /// <summary>Headers for the client that tell how the answer came about.</summary>
     public required Action<IHeaderDictionary> DescribeRoute { get; init; }
@@ -146,6 +152,7 @@ internal sealed class Attempt : HttpTransformer, IDisposable
             content.Headers.TryAddWithoutValidation("Content-Type", _request.Endpoint.IsForm ? from.ContentType.ToString() : "application/json");
         }
 
+        OnSending?.Invoke();
         return ValueTask.CompletedTask;
     }
 
@@ -171,6 +178,7 @@ internal sealed class Attempt : HttpTransformer, IDisposable
             await proxyResponse.Content.ReadAsStreamAsync(_timer.Token), isEvents ? _request.Endpoint.Dialect : null, _request.Id, _timer)
         {
             OnFirstToken = OnFirstToken,
+            OnFirstTokenWritten = OnFirstTokenWritten,
             OnBroken = () => httpContext.Features.Get<IConnectionLifetimeNotificationFeature>()?.RequestClose(),
         };
 

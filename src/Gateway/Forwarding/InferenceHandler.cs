@@ -72,10 +72,18 @@ internal sealed class InferenceHandler(
     /// <summary>A slot in its turn; or, for calls that only look at text, any ready backend at once.</summary>
     private async ValueTask<SlotLease> LeaseAsync(QueueTicket ticket, CancellationToken aborted)
     {
+        var overhead = ticket.Request.Overhead;
+        overhead.Enter(OverheadPhase.Admit);
         if (ticket.Request.Endpoint.TakesSlot)
         {
-            return await scheduler.AcquireAsync(ticket, aborted);
+            var waited = ticket.Waited;
+            var lease = await scheduler.AcquireAsync(ticket, aborted);
+            overhead.TakeOff(ticket.Waited - waited);
+            overhead.Enter(OverheadPhase.Send);
+            return lease;
         }
+
+        overhead.Enter(OverheadPhase.Send);
 
         return scheduler.AnyReady(ticket.Request.Model) is { } backend
             ? SlotLease.WithoutSlot(backend, time.GetTimestamp())
@@ -93,14 +101,21 @@ internal sealed class InferenceHandler(
 
         return new Attempt(request, lease.Backend, time, firstToken, context.RequestAborted)
         {
+            OnSending = request.Overhead.Pause,
             OnStarted = lease.MarkStarted,
             OnFirstToken = () =>
             {
                 run.FirstTokenAt = time.GetTimestamp();
+                request.Overhead.Enter(OverheadPhase.FirstToken);
                 if (request.Stream)
                 {
                     metrics.FirstToken(request.Model.Name, request.Priority, time.GetElapsedTime(request.ArrivedAt));
                 }
+            },
+            OnFirstTokenWritten = () =>
+            {
+                request.Overhead.Pause();
+                metrics.Overhead(request.Overhead);
             },
             DescribeRoute = headers =>
             {

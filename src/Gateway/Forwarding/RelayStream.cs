@@ -48,6 +48,9 @@ internal sealed class RelayStream(Stream source, ApiDialect? events, string requ
     /// <summary>Called once when the first event that is no comment (or the first byte, for what is no stream) is in hand.</summary>
     public Action? OnFirstToken { get; set; }
 
+    /// <summary>Called once when the reader comes back for more: what it was given first has been written.</summary>
+    public Action? OnFirstTokenWritten { get; set; }
+
     /// <summary>Called when the relay ends brokenly, so that the connection can be closed after the message.</summary>
     public Action? OnBroken { get; set; }
 
@@ -94,6 +97,8 @@ internal sealed class RelayStream(Stream source, ApiDialect? events, string requ
     {
         if (_ready == _start && Ended == RelayEnd.None)
         {
+            OnFirstTokenWritten?.Invoke();
+            OnFirstTokenWritten = null;
             await FillOrEndAsync(cancellationToken);
         }
 

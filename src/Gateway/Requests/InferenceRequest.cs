@@ -34,5 +34,8 @@ internal sealed class InferenceRequest : IDisposable
     /// <summary>Timestamp (of the gateway's TimeProvider) of its arrival.</summary>
     public required long ArrivedAt { get; init; }
 
+    /// <summary>Measures what the gateway itself takes of its time.</summary>
+    public required OverheadClock Overhead { get; init; }
+
     public void Dispose() => Body.Dispose();
 }

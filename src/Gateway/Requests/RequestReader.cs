@@ -19,7 +19,8 @@ internal sealed class RequestReader(LiveCatalogue live, BodyBudget budget, TimeP
     public async ValueTask<(InferenceRequest? Request, ApiError? Error)> ReadAsync(
         HttpContext context, InferenceEndpoint endpoint, string path, Caller caller, string id)
     {
-        var arrivedAt = time.GetTimestamp();
+        var arrivedAt = context.Features.Get<Arrival>()?.Timestamp ?? time.GetTimestamp();
+        var clock = new OverheadClock(time, arrivedAt);
         var catalogue = live.Current;
         var headers = context.Request.Headers;
         if (headers.ContentEncoding.ToString() is { Length: > 0 } encoding && !encoding.Equals("identity", StringComparison.OrdinalIgnoreCase))
@@ -36,7 +37,7 @@ internal sealed class RequestReader(LiveCatalogue live, BodyBudget budget, TimeP
         RequestBody? body;
         try
         {
-            body = await RequestBody.ReadAsync(context.Request.Body, context.Request.ContentLength, budget, context.RequestAborted);
+            body = await ReadAsync(context, clock);
         }
         catch (BadHttpRequestException e) when (e.StatusCode == StatusCodes.Status413PayloadTooLarge)
         {
@@ -92,6 +93,7 @@ internal sealed class RequestReader(LiveCatalogue live, BodyBudget budget, TimeP
                 Key = caller.Name,
                 FirstTokenWithin = within,
                 ArrivedAt = arrivedAt,
+                Overhead = clock,
             }, null);
         }
         finally
@@ -100,6 +102,26 @@ internal sealed class RequestReader(LiveCatalogue live, BodyBudget budget, TimeP
             {
                 body.Dispose();
             }
+        }
+    }
+
+    /// <summary>The body; what is not there yet is the client's time.</summary>
+    private async ValueTask<RequestBody?> ReadAsync(HttpContext context, OverheadClock clock)
+    {
+        var reading = RequestBody.ReadAsync(context.Request.Body, context.Request.ContentLength, budget, context.RequestAborted);
+        if (reading.IsCompleted)
+        {
+            return await reading;
+        }
+
+        var since = time.GetTimestamp();
+        try
+        {
+            return await reading;
+        }
+        finally
+        {
+            clock.TakeOff(time.GetElapsedTime(since));
         }
     }
 

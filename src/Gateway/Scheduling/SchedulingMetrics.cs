@@ -1,47 +1,64 @@
+using System.Collections.Immutable;
 using System.Diagnostics.Metrics;
 using LlmGateway.Gateway.Models;
+using LlmGateway.Gateway.Telemetry;
 
 namespace LlmGateway.Gateway.Scheduling;
 
 /// <summary>The queue's and the slots' numbers.</summary>
-internal sealed class SchedulingMetrics
+internal sealed class SchedulingMetrics : IDisposable
 {
     public const string MeterName = "LlmGateway.Scheduling";
 
+    /// <summary>Why the queue refuses.</summary>
+    private static readonly string[] Reasons =
+        ["queue_full", "queue_timeout", "deadline_unreachable", "rate_limited", "concurrency_limited", "no_backend", "model_loading_failed", "insufficient_memory"];
+
     private readonly Meter _meter;
-    private readonly Histogram<double> _wait;
-    private readonly Counter<long> _rejected;
+    private readonly SubjectMeters<ModelInstruments> _models;
 
     public SchedulingMetrics(IMeterFactory meters)
     {
         _meter = meters.Create(MeterName);
-        _wait = _meter.CreateHistogram(
-            "llmgateway_queue_wait",
-            "s",
-            "Time that requests waited for a slot.",
-            tags: null,
-            new InstrumentAdvice<double> { HistogramBucketBoundaries = [0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300] });
-        _rejected = _meter.CreateCounter<long>("llmgateway_rejected", description: "Requests refused by the queue.");
+        _models = new(meters, MeterName, (meter, model) => new(meter, model));
     }
 
     public void Waited(string model, Priority priority, string outcome, TimeSpan wait) =>
-        _wait.Record(wait.TotalSeconds, new("model", model), new("priority", priority.ToLabel()), new("outcome", outcome));
+        _models.For(model).Wait.Record(wait.TotalSeconds, new("model", model), new("priority", priority.ToLabel()), new("outcome", outcome));
 
-    public void Rejected(string model, string reason) => _rejected.Add(1, new("model", model), new("reason", reason));
+    public void Rejected(string model, string reason) => _models.For(model).Rejected.Add(1, new("model", model), new("reason", reason));
 
     /// <summary>Begins to export the numbers that are read off the scheduler.</summary>
     public void Observe(Scheduler scheduler)
     {
-        _meter.CreateObservableGauge("llmgateway_queue_depth", () => Bands(scheduler, (_, band) => band.Depth), description: "Requests that wait.");
-        _meter.CreateObservableGauge("llmgateway_queue_limit", () => Bands(scheduler, (queue, _) => queue.Limit), description: "Most requests that may wait, all bands together.");
-        _meter.CreateObservableGauge("llmgateway_queue_bytes", () => Bands(scheduler, (_, band) => band.Bytes), description: "Bytes of the bodies that wait.");
+        Known(scheduler);
+        _meter.CreateObservableGauge("llmgateway_queue_depth", () => Bands(Known(scheduler), (_, band) => band.Depth), description: "Requests that wait.");
+        _meter.CreateObservableGauge("llmgateway_queue_limit", () => Bands(scheduler.Statuses(), (queue, _) => queue.Limit), description: "Most requests that may wait, all bands together.");
+        _meter.CreateObservableGauge("llmgateway_queue_bytes", () => Bands(scheduler.Statuses(), (_, band) => band.Bytes), description: "Bytes of the bodies that wait.");
         _meter.CreateObservableGauge(
-            "llmgateway_queue_oldest_age_seconds", () => Bands(scheduler, (_, band) => band.OldestAge.TotalSeconds), description: "How long the first in line has waited.");
+            "llmgateway_queue_oldest_age_seconds", () => Bands(scheduler.Statuses(), (_, band) => band.OldestAge.TotalSeconds), description: "How long the first in line has waited.");
         _meter.CreateObservableGauge("llmgateway_backend_slots", () => Slots(scheduler), description: "Slots by what they are doing.");
     }
 
-    private static IEnumerable<Measurement<double>> Bands(Scheduler scheduler, Func<QueueStatus, BandStatus, double> value) =>
-        from queue in scheduler.Statuses()
+    public void Dispose() => _models.Dispose();
+
+    /// <summary>The statuses of all queues, looked at with each scrape: what belongs to a model that has left goes with it.</summary>
+    private ImmutableArray<QueueStatus> Known(Scheduler scheduler)
+    {
+        var statuses = scheduler.Statuses();
+        var names = statuses.Select(status => status.Model).ToHashSet(StringComparer.Ordinal);
+        _models.KeepOnly(names.Contains);
+        foreach (var name in names)
+        {
+            // All its zeros are there before its first request.
+            _models.For(name);
+        }
+
+        return statuses;
+    }
+
+    private static IEnumerable<Measurement<double>> Bands(ImmutableArray<QueueStatus> statuses, Func<QueueStatus, BandStatus, double> value) =>
+        from queue in statuses
         from band in queue.Bands
         select new Measurement<double>(value(queue, band), new("model", queue.Model), new("priority", band.Priority.ToLabel()));
 
@@ -50,4 +67,27 @@ internal sealed class SchedulingMetrics
         from slots in queue.Slots
         from part in new[] { ("busy", slots.Busy), ("quarantined", slots.Quarantined), ("free", Math.Max(0, slots.Total - slots.Busy - slots.Quarantined)) }
         select new Measurement<long>(part.Item2, new("backend", slots.Backend), new("state", part.Item1));
+
+    /// <summary>The instruments of one model.</summary>
+    private sealed class ModelInstruments
+    {
+        public ModelInstruments(Meter meter, string model)
+        {
+            Wait = meter.CreateHistogram(
+                "llmgateway_queue_wait",
+                "s",
+                "Time that requests waited for a slot.",
+                tags: null,
+                new InstrumentAdvice<double> { HistogramBucketBoundaries = [0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300] });
+            Rejected = meter.CreateCounter<long>("llmgateway_rejected", description: "Requests refused by the queue.");
+            foreach (var reason in Reasons)
+            {
+                Rejected.Add(0, new("model", model), new("reason", reason));
+            }
+        }
+
+        public Histogram<double> Wait { get; }
+
+        public Counter<long> Rejected { get; }
+    }
 }

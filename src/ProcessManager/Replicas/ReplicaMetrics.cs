@@ -14,10 +14,12 @@ internal sealed class ReplicaMetrics : IDisposable
     private readonly Histogram<double> _start;
     private readonly KeyValuePair<string, object?> _backend;
 
-    public ReplicaMetrics(string backend)
+    /// <param name="backend">Its name.</param>
+    /// <param name="meters">Marks whose the meter is; null where nobody collects.</param>
+    public ReplicaMetrics(string backend, IMeterFactory? meters)
     {
         _backend = new("backend", backend);
-        _meter = new(new MeterOptions(MeterName) { Tags = [_backend] });
+        _meter = new(new MeterOptions(MeterName) { Tags = [_backend], Scope = meters });
         _exits = _meter.CreateCounter<long>("llmgateway_process_exits", description: "Ended processes by our reading of why.");
         _limitHits = _meter.CreateCounter<long>("llmgateway_restart_limit_hits", description: "How often the restart budget was spent.");
         _start = _meter.CreateHistogram("llmgateway_process_start", "s", "From launch to ready.", tags: null,

@@ -28,7 +28,7 @@ internal sealed class Supervisor : IAsyncDisposable
     {
         (_options, _index, _around, _publish, _born) = (options, index, around, publish, around.Time.GetTimestamp());
         Output = new();
-        _metrics = new($"{options.Model}/{index}");
+        _metrics = new($"{options.Model}/{index}", around.Metrics?.Meters);
         _effects = new(options, index, around, traffic, Output, Post);
         _status = ReplicaStatusView.Of(options, index, new(), TimeSpan.Zero);
         _loop = Task.Run(RunAsync);
@@ -135,6 +135,7 @@ internal sealed class Supervisor : IAsyncDisposable
 
         _effects.Dispose();
         _metrics.Dispose();
+        _around.Metrics?.Remove(_status.Backend);
         _waiters.ForEach(waiter => waiter.Done.TrySetCanceled());
     }
 

@@ -24,7 +24,7 @@ public sealed class ReplicaMetricsTests
             counts[key] = counts.GetValueOrDefault(key) + value;
         });
         listener.Start();
-        using var metrics = new ReplicaMetrics("metrics-test/0");
+        using var metrics = new ReplicaMetrics("metrics-test/0", meters: null);
         Assert.Equal(0, counts["llmgateway_process_exits external_kill"]); // closed labels start at 0
 
         var before = new Replica();
