@@ -3,6 +3,7 @@ using LlmGateway.Gateway.Forwarding;
 using LlmGateway.Gateway.Keys;
 using LlmGateway.Gateway.Models;
 using LlmGateway.Gateway.Operations;
+using LlmGateway.Gateway.Operations.Health;
 using LlmGateway.Gateway.Requests;
 using LlmGateway.Gateway.Scaling;
 using LlmGateway.Gateway.Scheduling;
@@ -33,6 +34,7 @@ internal static class DataPlaneServices
             .AddSingleton<BackendRegistry>()
             .AddSingleton<BackendEvents>()
             .AddSingleton<BackendMetrics>()
+            .AddSingleton<LlamaServerMetrics>()
             .AddSingleton<ISlotCensus, SlotCensus>()
             .AddSingleton<SlotReclaimer>()
             .AddSingleton<SchedulingMetrics>()
@@ -44,6 +46,7 @@ internal static class DataPlaneServices
             .AddSingleton<InferenceHandler>()
             .AddSingleton<Lifecycle>()
             .AddSingleton<BuildMetrics>()
+            .AddSingleton<PoolWatch>()
             .AddSingleton<StreamLimit>()
             .AddSingleton<EventStream>()
             .AddSingleton<StatusReporter>();

@@ -1,11 +1,13 @@
 using LlmGateway.Gateway.Backends;
 using LlmGateway.Gateway.Models;
 using LlmGateway.Gateway.Operations;
+using LlmGateway.Gateway.Operations.Health;
 using LlmGateway.Gateway.Requests;
 using LlmGateway.Gateway.Scaling;
 using LlmGateway.Gateway.Scheduling;
 using LlmGateway.Gateway.Telemetry;
 using LlmGateway.ProcessManager;
+using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
 
@@ -124,6 +126,8 @@ internal sealed class GatewayHost : IAsyncDisposable
         var app = builder.Build();
         app.UseDataPlane();
         app.Services.GetRequiredService<BackendMetrics>();
+        app.Services.GetRequiredService<LlamaServerMetrics>();
+        app.Services.GetRequiredService<PoolWatch>();
         app.Services.GetRequiredService<BackendEvents>();
         app.Services.GetRequiredService<BuildMetrics>();
         return app;
@@ -138,6 +142,8 @@ internal sealed class GatewayHost : IAsyncDisposable
             kestrel.Limits.KeepAliveTimeout = TimeSpan.FromSeconds(60);
         });
         builder.Services.AddSingleton(_telemetry.Meters);
+        builder.Services.AddSingleton<IConnectionListenerFactory>(services => new HealthFirstTransport(
+            () => Lifecycle.IsReady, _data.Services.GetRequiredService<TimeProvider>(), services.GetRequiredService<ILoggerFactory>()));
         var app = builder.Build();
         app.UseManagementPlane(_options, Token);
         app.MapManagementApi(

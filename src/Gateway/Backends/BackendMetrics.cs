@@ -22,19 +22,18 @@ internal sealed class BackendMetrics
         meter.CreateObservableGauge("llmgateway_managed_processes", () => Replicas().Count(replica => replica.Pid is not null), description: "Processes that the gateway runs.");
         meter.CreateObservableGauge(
             "llmgateway_backend_state",
-            () => from replica in Replicas()
+            () => from entry in Entries()
+                  let current = entry.Replica?.State ?? (entry.Condition == BackendCondition.Ready ? ReplicaState.Ready : ReplicaState.NotReady)
                   from state in States
-                  select new Measurement<int>(replica.State == state.State ? 1 : 0, new("backend", replica.Backend), new("state", state.Label)),
+                  select new Measurement<int>(current == state.State ? 1 : 0, new("backend", entry.Name), new("state", state.Label)),
             description: "1 for the state that the backend is in.");
         meter.CreateObservableGauge("llmgateway_process_healthy", () => PerBackend(replica => replica.IsRoutable ? 1 : 0), description: "1 while the process takes work.");
         meter.CreateObservableCounter("llmgateway_process_restarts", () => PerBackend(replica => replica.Restarts), description: "Restarts since the gateway started.");
     }
 
-    private IEnumerable<ReplicaStatus> Replicas() =>
-        from snapshot in _registry.Snapshots
-        from entry in snapshot.Entries
-        where entry.Replica is not null
-        select entry.Replica;
+    private IEnumerable<BackendEntry> Entries() => _registry.Snapshots.SelectMany(snapshot => snapshot.Entries);
+
+    private IEnumerable<ReplicaStatus> Replicas() => Entries().Select(entry => entry.Replica).OfType<ReplicaStatus>();
 
     private IEnumerable<Measurement<int>> PerBackend(Func<ReplicaStatus, int> value) =>
         Replicas().Select(replica => new Measurement<int>(value(replica), new KeyValuePair<string, object?>("backend", replica.Backend)));

@@ -1,12 +1,13 @@
 using System.Collections.Concurrent;
 using LlmGateway.Gateway.Models;
+using LlmGateway.Probes;
 using LlmGateway.ProcessManager.Replicas;
 
 namespace LlmGateway.Gateway.Backends;
 
 /// <summary>The one owner of the models' sources: brings them in, changes them, takes them out. Calls for one model must not overlap; those for different ones may.</summary>
 internal sealed class BackendSources(
-    BackendRegistry registry, IReplicaSetFactory factory, IReplicaTraffic traffic, TimeProvider time, ILoggerFactory loggers) : IAsyncDisposable
+    BackendRegistry registry, IReplicaSetFactory factory, IReplicaTraffic traffic, ProbeMetrics probes, TimeProvider time, ILoggerFactory loggers) : IAsyncDisposable
 {
     private readonly ConcurrentDictionary<string, IBackendSource> _sources = new(StringComparer.Ordinal);
 
@@ -19,7 +20,7 @@ internal sealed class BackendSources(
         registry.Add(model.Name);
         _sources.GetOrAdd(model.Name, _ => model.IsLocal
             ? new SupervisedBackends(model, factory.Create(catalogue.ToReplicaSet(model, ModelCatalogue.SimulatorPath), traffic), registry)
-            : new RemoteBackends(model, registry, traffic, time, loggers));
+            : new RemoteBackends(model, registry, traffic, probes, time, loggers));
     }
 
     /// <summary>Begins to run what is configured; returns at once.</summary>

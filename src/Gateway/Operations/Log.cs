@@ -10,4 +10,16 @@ internal static partial class Log
 
     [LoggerMessage(3401, LogLevel.Warning, "Command {Verb} for {Model}/{Index} failed: {Reason}")]
     public static partial void CommandFailed(ILogger logger, ReplicaVerb verb, string model, int index, string reason);
+
+    [LoggerMessage(3480, LogLevel.Error, "The thread that accepts management connections has failed: the management listener is closed")]
+    public static partial void ManagementAcceptEnded(ILogger logger, Exception exception);
+
+    [LoggerMessage(3481, LogLevel.Error, "The management listener can't accept connections ({Error}); it tries again until it can")]
+    public static partial void ManagementAcceptFailed(ILogger logger, System.Net.Sockets.SocketError error);
+
+    [LoggerMessage(3482, LogLevel.Error, "The thread pool has run nothing for {Delay}: requests wait; {Threads} threads are busy, {Pending} pieces of work wait")]
+    public static partial void PoolStarved(ILogger logger, TimeSpan delay, int threads, long pending);
+
+    [LoggerMessage(3483, LogLevel.Warning, "The thread pool works again; work had waited {Delay}")]
+    public static partial void PoolRecovered(ILogger logger, TimeSpan delay);
 }

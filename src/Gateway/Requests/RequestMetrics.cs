@@ -30,17 +30,16 @@ internal sealed class RequestMetrics : IDisposable
     private readonly SubjectMeters<ModelInstruments> _models;
     private readonly Histogram<double> _overhead;
 
-    public RequestMetrics(IMeterFactory meters, ModelCatalogue catalogue, GatewayOptions options)
+    public RequestMetrics(IMeterFactory meters, LiveCatalogue live)
     {
-        string[] keys = options.Keys.Count == 0 ? [Caller.Anonymous.Name] : [.. options.Keys.Select(key => key.Name)];
-        _models = new(meters, MeterName, (meter, model) => new(meter, model, keys));
+        _models = new(meters, MeterName, (meter, model) => new(meter, model, [.. live.Options.Keys.Select(key => key.Name).DefaultIfEmpty(Caller.Anonymous.Name)]));
         var meter = meters.Create(MeterName);
         _overhead = Histogram(meter, "llmgateway_overhead", "What the gateway itself adds before a request's first token, by phase; waiting for a slot, the backend or the client is not in it.",
             [25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3, 250e-3]);
 
         // Looked at with each scrape: a model that has left the configuration takes its series along.
-        meter.CreateObservableGauge("llmgateway_models", () => Known(catalogue), description: "Configured models.");
-        Known(catalogue);
+        meter.CreateObservableGauge("llmgateway_models", () => Known(live.Current), description: "Configured models.");
+        Known(live.Current);
     }
 
     private int Known(ModelCatalogue catalogue)

@@ -89,6 +89,15 @@ public sealed class LlamaServerClient : IDisposable
     /// <summary><c>/metrics</c>; a server without <c>--metrics</c> says 501.</summary>
     public async Task<LlamaServerGauges> GetMetricsAsync(CancellationToken cancellationToken)
     {
+        var samples = await GetSamplesAsync(["requests_processing", "requests_deferred"], cancellationToken);
+        return samples is [{ } processing, { } deferred]
+            ? new((int)processing, (int)deferred)
+            : throw new LlamaServerException("/metrics lacks requests_processing or requests_deferred", (int)HttpStatusCode.OK);
+    }
+
+    /// <summary>The samples of <c>/metrics</c> by these names, which stand there behind <c>llamacpp:</c>; null for one that this build does not have.</summary>
+    public async Task<ImmutableArray<double?>> GetSamplesAsync(ImmutableArray<string> names, CancellationToken cancellationToken)
+    {
         using var response = await _http.GetAsync(Relative("metrics"), cancellationToken);
         if (response.StatusCode is not HttpStatusCode.OK)
         {
@@ -96,9 +105,7 @@ public sealed class LlamaServerClient : IDisposable
         }
 
         var text = await response.Content.ReadAsStringAsync(cancellationToken);
-        return MetricsText.Find(text, "llamacpp:requests_processing") is { } processing && MetricsText.Find(text, "llamacpp:requests_deferred") is { } deferred
-            ? new((int)processing, (int)deferred)
-            : throw new LlamaServerException("/metrics lacks requests_processing or requests_deferred", (int)response.StatusCode);
+        return [.. names.Select(name => MetricsText.Find(text, $"llamacpp:{name}"))];
     }
 
     /// <inheritdoc/>

@@ -23,6 +23,7 @@ internal static class Asked
             Key = "none",
             FirstTokenWithin = within,
             ArrivedAt = arrivedAt,
+            Overhead = new OverheadClock(TimeProvider.System, arrivedAt),
         };
 
     public static RequestBody Body(string text) => Body(Encoding.UTF8.GetBytes(text));
