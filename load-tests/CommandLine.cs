@@ -6,6 +6,7 @@ using System.Runtime.InteropServices;
 using System.Text.Json;
 using LlmGateway.LoadTests.Client;
 using LlmGateway.LoadTests.Measuring;
+using LlmGateway.LoadTests.Peers;
 using LlmGateway.LoadTests.Reports;
 using LlmGateway.LoadTests.Running;
 using LlmGateway.LoadTests.Scenarios;
@@ -88,6 +89,7 @@ internal sealed class CommandLine
             root.Add(verb);
         }
 
+        root.Add(PeersCommand.Create());
         var parsed = root.Parse(end < 0 ? args : args[..end]);
         if (parsed.Errors.Count > 0)
         {
@@ -322,7 +324,7 @@ internal sealed class CommandLine
         }
     }
 
-    private static string Machine() => string.Create(CultureInfo.InvariantCulture, $"{Environment.ProcessorCount} cores, {RuntimeInformation.OSDescription}, .NET {Environment.Version}");
+    internal static string Machine() => string.Create(CultureInfo.InvariantCulture, $"{Environment.ProcessorCount} cores, {RuntimeInformation.OSDescription}, .NET {Environment.Version}");
 
     private static Option<TimeSpan?> Time(string name, string description) => new(name)
     {

@@ -43,7 +43,7 @@ internal sealed partial class SpawnedGateway : IAsyncDisposable
     /// <exception cref="SpawnException">It did not come up; the message says why.</exception>
     public static async Task<SpawnedGateway> StartAsync(SpawnSettings settings, CancellationToken cancellationToken)
     {
-        var program = FindProgram();
+        var program = BuiltPrograms.Gateway();
         var folder = Directory.CreateTempSubdirectory("llmgateway-load-").FullName;
         var config = Path.Combine(folder, "gateway.json");
         await File.WriteAllTextAsync(config, settings.ToConfiguration(Path.Combine(folder, "state")), cancellationToken).ConfigureAwait(false);
@@ -105,23 +105,6 @@ internal sealed partial class SpawnedGateway : IAsyncDisposable
         {
             // A temporary folder that stays is no failure of the run.
         }
-    }
-
-    private static string FindProgram()
-    {
-        var name = OperatingSystem.IsWindows() ? "llm-gateway.exe" : "llm-gateway";
-        for (var folder = new DirectoryInfo(AppContext.BaseDirectory); folder is not null; folder = folder.Parent)
-        {
-            if (File.Exists(Path.Combine(folder.FullName, "LlmGateway.sln")))
-            {
-                var isRelease = AppContext.BaseDirectory.Contains($"{Path.DirectorySeparatorChar}Release{Path.DirectorySeparatorChar}", StringComparison.Ordinal);
-                string[] configurations = isRelease ? ["Release", "Debug"] : ["Debug", "Release"];
-                return configurations.Select(configuration => Path.Combine(folder.FullName, "src", "Gateway", "bin", configuration, "net10.0", name)).FirstOrDefault(File.Exists)
-                    ?? throw new SpawnException("There is no built gateway. Build it: dotnet build src/Gateway");
-            }
-        }
-
-        throw new SpawnException("--spawn works inside the repository only: there is no LlmGateway.sln above this program. Start a gateway and name it with --url.");
     }
 
     private void Listen()
