@@ -111,6 +111,11 @@ internal sealed class CommandLine
         {
             var scenario = Change(basis, result);
             var thresholds = Thresholds(scenario, result);
+            if (!scenario.Disturbances.IsEmpty && !result.GetValue(_spawn))
+            {
+                throw new FormatException($"{scenario.Name} kills or restarts processes, so it only runs against a gateway of its own: add --spawn.");
+            }
+
             if (!result.GetValue(_spawn))
             {
                 return _gatewayArguments.Length == 0
@@ -118,10 +123,10 @@ internal sealed class CommandLine
                     : throw new FormatException("What follows -- goes to the gateway of --spawn, which is missing.");
             }
 
-            var settings = new SpawnSettings(result.GetValue(_replicas), result.GetValue(_slots), result.GetValue(_serviceTime) ?? scenario.ServiceTime, _gatewayArguments);
+            var settings = new SpawnSettings(result.GetValue(_replicas), result.GetValue(_slots), result.GetValue(_serviceTime) ?? scenario.ServiceTime, scenario.Mix.Keys, _gatewayArguments);
             var gateway = await SpawnedGateway.StartAsync(settings, cancellationToken).ConfigureAwait(false);
             await using var _ = gateway.ConfigureAwait(false);
-            Console.WriteLine(Text($"Started a gateway at {gateway.Url} with {settings.Replicas} × {settings.Slots} simulated slots of {settings.ServiceTime.TotalMilliseconds} ms: {settings.Capacity:0.#} requests/s."));
+            Console.WriteLine($"Started a gateway at {gateway.Url} with {settings}.");
             return await MeasureAsync(scenario, thresholds, gateway.Url, gateway, result, cancellationToken).ConfigureAwait(false);
         }
         catch (FormatException e)
@@ -140,7 +145,7 @@ internal sealed class CommandLine
         Scenario scenario, IReadOnlyList<Threshold> thresholds, Uri url, SpawnedGateway? gateway, ParseResult result, CancellationToken cancellationToken)
     {
         var model = result.GetValue(_model) ?? (gateway is null ? await FirstModelAsync(url, scenario.Mix.Keys, cancellationToken).ConfigureAwait(false) : SpawnedGateway.Model);
-        using var client = new OpenAiClient(url, model, isTextChecked: !result.GetValue(_noTextCheck), result.GetValue(_newConnections));
+        using var client = new OpenAiClient(url, model, scenario.Mix.Keys, isTextChecked: !result.GetValue(_noTextCheck), result.GetValue(_newConnections));
         await TryOutAsync(client, scenario, url, model).ConfigureAwait(false);
         var maxInFlight = result.GetValue(_maxInFlight);
         var notes = new List<string>();
@@ -163,8 +168,10 @@ internal sealed class CommandLine
         var startedAt = TimeProvider.System.GetUtcNow();
         var (testerBefore, gatewayBefore) = (Environment.CpuUsage.TotalTime, gateway?.ProcessorTime);
         var run = runner.RunAsync(cancellationToken);
+        var disturbing = gateway is null ? Task.CompletedTask : gateway.DisturbAsync(scenario.Disturbances, notes.Add, cancellationToken);
         await new ProgressDisplay(scenario, runner, AnsiConsole.Console).ShowAsync(run).ConfigureAwait(false);
         cancellationToken.ThrowIfCancellationRequested();
+        await disturbing.ConfigureAwait(false);
 
         var report = RunReport.Create(scenario, url, model, startedAt, Machine(), await run.ConfigureAwait(false));
         var gatewayCpu = (gateway?.ProcessorTime - gatewayBefore)?.TotalSeconds;
@@ -243,7 +250,7 @@ internal sealed class CommandLine
                 StreamShare = share ?? scenario.Mix.StreamShare,
                 PromptTokens = result.GetValue(_promptTokens) ?? scenario.Mix.PromptTokens,
                 MaxTokens = result.GetValue(_maxTokens) ?? scenario.Mix.MaxTokens,
-                Keys = [.. (result.GetValue(_keys) ?? []).Select(ParseKey)],
+                Keys = result.GetValue(_keys) is { Length: > 0 } keys ? [.. keys.Select(ParseKey)] : scenario.Mix.Keys,
             },
         };
         scenario = result.GetValue(_duration) is { } duration ? scenario.Lasting(duration) : scenario;

@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Collections.Immutable;
 using System.Diagnostics;
 using System.Globalization;
 using System.Net;
@@ -26,18 +27,20 @@ internal sealed class OpenAiClient : IDisposable
     private readonly string _model;
     private readonly bool _isTextChecked;
     private readonly bool _isConnectionNew;
+    private readonly ImmutableArray<KeyShare> _keys;
     private readonly HttpMessageInvoker _invoker = new(NewHandler());
     private readonly Lazy<HttpMessageInvoker> _slowInvoker = new(static () => new HttpMessageInvoker(NewHandler(receiveBuffer: 4096)));
 
     /// <param name="url">Base URL, with or without <c>/v1</c>.</param>
     /// <param name="model">Model to ask for.</param>
+    /// <param name="keys">API keys that planned requests name by their place.</param>
     /// <param name="isTextChecked">Hold the text of a simulator, which says itself that it is one, against what it must have said.</param>
     /// <param name="isConnectionNew">Use no connection twice.</param>
-    public OpenAiClient(Uri url, string model, bool isTextChecked, bool isConnectionNew = false)
+    public OpenAiClient(Uri url, string model, ImmutableArray<KeyShare> keys, bool isTextChecked, bool isConnectionNew = false)
     {
         var root = url.AbsoluteUri.TrimEnd('/');
         _chat = new Uri((root.EndsWith("/v1", StringComparison.Ordinal) ? root : root + "/v1") + "/chat/completions");
-        (_model, _isTextChecked, _isConnectionNew) = (model, isTextChecked, isConnectionNew);
+        (_model, _keys, _isTextChecked, _isConnectionNew) = (model, keys, isTextChecked, isConnectionNew);
     }
 
     /// <summary>Sends one request and fills the record. Never throws.</summary>
@@ -47,7 +50,7 @@ internal sealed class OpenAiClient : IDisposable
     /// <param name="answer">Collects the text of the answer, for the next turn; null does not.</param>
     public async Task SendAsync(PlannedRequest request, RequestRecord record, TimeSpan patience, StringBuilder? answer)
     {
-        record.IsStream = request.Stream;
+        (record.IsStream, record.Key) = (request.Stream, request.Key);
         var limit = request.LeaveAfter is { } leave && leave < patience ? leave : patience;
         var left = limit - Stopwatch.GetElapsedTime(record.IntendedStart);
         using var cancel = new CancellationTokenSource(left > TimeSpan.Zero ? left : TimeSpan.Zero);
@@ -168,7 +171,7 @@ internal sealed class OpenAiClient : IDisposable
 
         if (request.Key is { } key)
         {
-            message.Headers.TryAddWithoutValidation("Authorization", "Bearer " + key);
+            message.Headers.TryAddWithoutValidation("Authorization", "Bearer " + _keys[key].Key);
         }
 
         if (request.Session is { } session)

@@ -77,6 +77,9 @@ internal sealed class RequestRecord
 
     public bool IsStream { get; set; }
 
+    /// <summary>Place of its API key among the mix's; null when it sent none.</summary>
+    public int? Key { get; set; }
+
     public int Tokens { get; set; }
 
     public long Bytes { get; set; }

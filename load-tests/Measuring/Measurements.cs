@@ -26,7 +26,7 @@ internal sealed class Measurements
         _stageEnds = [.. scenario.Stages.Select(stage => end += stage.Duration)];
         Interval = TimeSpan.FromSeconds(Math.Max(1, Math.Ceiling(scenario.Duration.TotalSeconds / MostIntervals)));
         var intervals = (int)Math.Ceiling((scenario.Duration + scenario.Patience) / Interval) + 1;
-        _shards = [.. Enumerable.Range(0, Math.Min(16, Environment.ProcessorCount)).Select(_ => new Shard(scenario.Stages.Length, intervals))];
+        _shards = [.. Enumerable.Range(0, Math.Min(16, Environment.ProcessorCount)).Select(_ => new Shard(scenario.Stages.Length, intervals, scenario.Mix.Keys.Length))];
     }
 
     /// <summary>Width of an interval.</summary>
@@ -48,6 +48,11 @@ internal sealed class Measurements
             if (request.Outcome == Outcome.Ok && endStage < _stageEnds.Length && end - StageStart(endStage) >= Settling(_scenario.Stages[endStage]))
             {
                 shard.Stages[endStage].Good++;
+            }
+
+            if (request.Key is { } key)
+            {
+                shard.Keys[key].Record(request);
             }
 
             var interval = shard.IntervalAt(start, Interval);
@@ -88,6 +93,9 @@ internal sealed class Measurements
 
     /// <summary>Each stage so far.</summary>
     public ImmutableArray<Tally> Stages() => Sum(_scenario.Stages.Length, static () => new Tally(), static shard => shard.Stages, static (sum, part) => sum.Add(part));
+
+    /// <summary>Each API key of the mix so far, over all stages.</summary>
+    public ImmutableArray<Tally> Keys() => Sum(_scenario.Mix.Keys.Length, static () => new Tally(), static shard => shard.Keys, static (sum, part) => sum.Add(part));
 
     /// <summary>Each interval so far; the empty ones at the end are left out.</summary>
     public ImmutableArray<IntervalTally> Intervals()
@@ -162,11 +170,13 @@ internal sealed class Measurements
         return [.. sums];
     }
 
-    private sealed class Shard(int stages, int intervals)
+    private sealed class Shard(int stages, int intervals, int keys)
     {
         public Lock Lock { get; } = new();
 
         public Tally[] Stages { get; } = [.. Enumerable.Range(0, stages).Select(_ => new Tally())];
+
+        public Tally[] Keys { get; } = [.. Enumerable.Range(0, keys).Select(_ => new Tally())];
 
         public IntervalTally[] Intervals { get; } = [.. Enumerable.Range(0, intervals).Select(_ => new IntervalTally())];
 

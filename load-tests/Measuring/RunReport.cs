@@ -27,6 +27,9 @@ internal sealed record RunReport
 
     public required ImmutableArray<StageReport> Stages { get; init; }
 
+    /// <summary>Each API key over the whole run; empty when there are fewer than two. Goodput is that of the whole time.</summary>
+    public ImmutableArray<StageReport> Keys { get; init; } = [];
+
     public required double IntervalSeconds { get; init; }
 
     public required ImmutableArray<IntervalReport> Intervals { get; init; }
@@ -70,6 +73,7 @@ internal sealed record RunReport
             PatienceSeconds = scenario.Patience.TotalSeconds,
             Whole = StageReport.Create("all", TimeSpan.Zero, scenario.Duration, settled, null, whole),
             Stages = [.. stages],
+            Keys = scenario.Mix.Keys.Length < 2 ? [] : [.. scenario.Mix.Keys.Zip(measurements.Keys(), (key, tally) => ByKey(key, scenario, tally)).Select(static (report, i) => report with { Name = report.Name is "" ? $"key {i + 1}" : report.Name })],
             IntervalSeconds = measurements.Interval.TotalSeconds,
             Intervals = [.. measurements.Intervals().Select(static interval => IntervalReport.Create(interval))],
             FirstTokenBars = [.. whole.FirstToken.Bars()],
@@ -77,9 +81,14 @@ internal sealed record RunReport
             Reasons = [.. measurements.Reasons().Select(static reason => new ReasonReport(reason.Outcome.ToLabel(), reason.Reason, reason.Count))],
         };
     }
+
+    private static StageReport ByKey(KeyShare key, Scenario scenario, Tally tally) =>
+        StageReport.Create(key.Name ?? "", TimeSpan.Zero, scenario.Duration, scenario.Duration, null, tally)
+            with
+        { GoodputPerSecond = tally.Outcomes[(int)Outcome.Ok] / scenario.Duration.TotalSeconds };
 }
 
-/// <summary>A stage, or all of them.</summary>
+/// <summary>A stage, an API key, or all of the run.</summary>
 internal sealed record StageReport
 {
     public required string Name { get; init; }

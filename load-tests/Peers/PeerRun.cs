@@ -51,7 +51,7 @@ internal sealed class PeerRun(IReadOnlyList<Peer> peers, IReadOnlyList<PeerCase>
             }
 
             proxy = await peer.StartAsync(new PeerSetup([.. backends.Select(static backend => backend.Url)], one.Slots, one.QueueTimeout), folder, cancellationToken).ConfigureAwait(false);
-            using var client = new OpenAiClient(proxy?.Url ?? backends[0].Url, SpawnedGateway.Model, isTextChecked: true, isConnectionNew: proxy is null && one.Scenario.Mix.StreamShare > 0);
+            using var client = new OpenAiClient(proxy?.Url ?? backends[0].Url, SpawnedGateway.Model, one.Scenario.Mix.Keys, isTextChecked: true, isConnectionNew: proxy is null && one.Scenario.Mix.StreamShare > 0);
             if (one.WarmUp > TimeSpan.Zero)
             {
                 await new LoadRunner(one.Scenario.Lasting(one.WarmUp) with { Seed = ~one.Scenario.Seed }, client, int.MaxValue).RunAsync(cancellationToken).ConfigureAwait(false);

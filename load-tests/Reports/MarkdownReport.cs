@@ -41,6 +41,17 @@ internal static class MarkdownReport
             Line($"| {stage.Name} | {Seconds(stage.StartSeconds)} | {Seconds(stage.DurationSeconds)} | {Rate(stage.OfferedPerSecond)} | {Rate(stage.GoodputPerSecond)} | {Rate(stage.TokensPerSecond)} | {Percent(stage.RefusalRate)} | {Percent(stage.ErrorRate)} | {Pair(stage.FirstToken)} | {Pair(stage.Total)} | {Pair(stage.Refusal)} | {Pair(stage.Queue)} |");
         }
 
+        if (!report.Keys.IsEmpty)
+        {
+            Line();
+            Line($"| key | offered/s | ok/s | refused | errors | first token p50 / p99 | total p50 / p99 | queue p50 / p99 |");
+            Line($"|---|---|---|---|---|---|---|---|");
+            foreach (var key in report.Keys)
+            {
+                Line($"| {key.Name} | {Rate(key.OfferedPerSecond)} | {Rate(key.GoodputPerSecond)} | {Percent(key.RefusalRate)} | {Percent(key.ErrorRate)} | {Pair(key.FirstToken)} | {Pair(key.Total)} | {Pair(key.Queue)} |");
+            }
+        }
+
         Line();
         Line($"| latency, all | count | mean | p50 | p90 | p99 | p99.9 | max |");
         Line($"|---|---|---|---|---|---|---|---|");

@@ -1,8 +1,12 @@
+using System.Collections.Immutable;
 using System.Diagnostics;
 using System.Globalization;
 using System.Runtime.InteropServices;
+using System.Security.Cryptography;
+using System.Text;
 using System.Text.Json.Nodes;
 using System.Text.RegularExpressions;
+using LlmGateway.LoadTests.Scenarios;
 
 namespace LlmGateway.LoadTests.Running;
 
@@ -11,6 +15,7 @@ internal sealed partial class SpawnedGateway : IAsyncDisposable
 {
     public const string Model = "demo";
 
+    private const int Sigkill = 9;
     private const int Sigterm = 15;
     private const int MostLines = 200;
 
@@ -21,6 +26,7 @@ internal sealed partial class SpawnedGateway : IAsyncDisposable
     private readonly string _folder;
     private readonly Queue<string> _lines = [];
     private readonly TaskCompletionSource<Uri> _url = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly TaskCompletionSource<Uri> _managementUrl = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     private SpawnedGateway(Process process, string folder) => (_process, _folder) = (process, folder);
 
@@ -137,6 +143,11 @@ internal sealed partial class SpawnedGateway : IAsyncDisposable
         {
             _url.TrySetResult(new Uri(match.Groups[1].Value));
         }
+
+        if (ManagementLine().Match(line) is { Success: true } management)
+        {
+            _managementUrl.TrySetResult(new Uri(management.Groups[1].Value));
+        }
     }
 
     private string Output()
@@ -173,6 +184,55 @@ internal sealed partial class SpawnedGateway : IAsyncDisposable
         return response.IsSuccessStatusCode;
     }
 
+    /// <summary>Does to the server what the scenario says, when it says so.</summary>
+    /// <param name="disturbances">In order of time.</param>
+    /// <param name="tell">Takes a sentence about each.</param>
+    /// <param name="cancellationToken">Ends it.</param>
+    public async Task DisturbAsync(ImmutableArray<Disturbance> disturbances, Action<string> tell, CancellationToken cancellationToken)
+    {
+        if (disturbances.IsEmpty)
+        {
+            return;
+        }
+
+        var start = Stopwatch.GetTimestamp();
+        using var management = new ManagementClient(await _managementUrl.Task.ConfigureAwait(false), Path.Combine(_folder, "state", "management.token"), Model);
+        foreach (var disturbance in disturbances)
+        {
+            var left = disturbance.At - Stopwatch.GetElapsedTime(start);
+            await Task.Delay(left > TimeSpan.Zero ? left : TimeSpan.Zero, TimeProvider.System, cancellationToken).ConfigureAwait(false);
+            var at = Stopwatch.GetElapsedTime(start).TotalSeconds;
+            var done = await ApplyAsync(disturbance.Kind, management, cancellationToken).ConfigureAwait(false);
+            tell(string.Create(CultureInfo.InvariantCulture, $"At {at:0.0} s: {done}"));
+        }
+    }
+
+    private static async Task<string> ApplyAsync(DisturbanceKind kind, ManagementClient management, CancellationToken cancellationToken)
+    {
+        var replicas = await management.ReplicasAsync(cancellationToken).ConfigureAwait(false);
+        if (kind == DisturbanceKind.KillReplica)
+        {
+            if (replicas.Where(static replica => replica.Pid is not null).MaxBy(static replica => replica.Busy) is not { Pid: { } pid } busiest)
+            {
+                return "there was no process to kill.";
+            }
+
+            _ = Kill(pid, Sigkill);
+            return $"{busiest.Name} was killed with {busiest.Busy} busy slots.";
+        }
+
+        var started = Stopwatch.GetTimestamp();
+        for (var i = 0; i < replicas.Count; i++)
+        {
+            await management.RestartAsync(i, cancellationToken).ConfigureAwait(false);
+        }
+
+        return string.Create(CultureInfo.InvariantCulture, $"{replicas.Count} processes were restarted, one after the other, in {Stopwatch.GetElapsedTime(started).TotalSeconds:0.0} s.");
+    }
+
+    [GeneratedRegex(@"^\s*management\s+(https?://[^\s,]+)")]
+    private static partial Regex ManagementLine();
+
     [GeneratedRegex(@"^\s*data\s+(https?://[^\s,]+)")]
     private static partial Regex DataLine();
 
@@ -184,20 +244,27 @@ internal sealed partial class SpawnedGateway : IAsyncDisposable
 /// <summary>What to start: a gateway with one simulated model.</summary>
 /// <param name="Replicas">Simulated servers.</param>
 /// <param name="Slots">Slots of each.</param>
-/// <param name="ServiceTime">What each request takes in a slot.</param>
+/// <param name="ServiceTime">What each request takes in a slot; zero is the simulator's own pace, by the lengths of prompt and answer.</param>
+/// <param name="Keys">API keys that it knows; empty asks for none.</param>
 /// <param name="Arguments">More arguments for the gateway.</param>
-internal sealed record SpawnSettings(int Replicas, int Slots, TimeSpan ServiceTime, IReadOnlyList<string> Arguments)
+internal sealed record SpawnSettings(int Replicas, int Slots, TimeSpan ServiceTime, ImmutableArray<KeyShare> Keys, IReadOnlyList<string> Arguments)
 {
     /// <summary>llama-server shares its context out among the slots: with many of them, each prompt would be too long.</summary>
     private const int ContextPerSlot = 8192;
 
-    /// <summary>Requests per second that it can serve.</summary>
-    public double Capacity => Replicas * Slots / ServiceTime.TotalSeconds;
+    public override string ToString() => ServiceTime > TimeSpan.Zero
+        ? string.Create(CultureInfo.InvariantCulture, $"{Replicas} × {Slots} simulated slots of {ServiceTime.TotalMilliseconds} ms: {Replicas * Slots / ServiceTime.TotalSeconds:0.#} requests/s")
+        : string.Create(CultureInfo.InvariantCulture, $"{Replicas} × {Slots} simulated slots");
 
     public string ToConfiguration(string stateDirectory) => new JsonObject
     {
         ["Gateway"] = new JsonObject { ["Listen"] = "http://127.0.0.1:0", ["StateDirectory"] = stateDirectory },
         ["Management"] = new JsonObject { ["Listen"] = "http://127.0.0.1:0" },
+        [nameof(Keys)] = new JsonArray([.. Keys.Select(static (key, i) => new JsonObject
+        {
+            ["Name"] = key.Name ?? $"key-{i + 1}",
+            ["Hash"] = "sha256:" + Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(key.Key))),
+        })]),
         ["Models"] = new JsonObject
         {
             [SpawnedGateway.Model] = new JsonObject
@@ -205,8 +272,7 @@ internal sealed record SpawnSettings(int Replicas, int Slots, TimeSpan ServiceTi
                 ["Kind"] = "simulator",
                 [nameof(Replicas)] = Replicas,
                 [nameof(Slots)] = Slots,
-                ["Args"] = new JsonArray(
-                    "--sim-service-ms", Text((int)ServiceTime.TotalMilliseconds), "--ctx-size", Text(Slots * ContextPerSlot)),
+                ["Args"] = new JsonArray("--sim-service-ms", Text((int)ServiceTime.TotalMilliseconds), "--ctx-size", Text(Slots * ContextPerSlot)),
             },
         },
     }.ToJsonString();

@@ -7,7 +7,7 @@ namespace LlmGateway.LoadTests.Scenarios;
 /// <param name="Messages">Role and content, the whole history.</param>
 /// <param name="MaxTokens">Asked length of the answer.</param>
 /// <param name="Stream">Streamed.</param>
-/// <param name="Key">API key; null sends none.</param>
+/// <param name="Key">Place of its API key among the mix's; null sends none.</param>
 /// <param name="LeaveAfter">When the client leaves; null waits for the end.</param>
 /// <param name="BytesPerSecond">How fast the client reads; null at once.</param>
 /// <param name="Session">Names the conversation; null when it has one turn.</param>
@@ -15,7 +15,7 @@ internal sealed record PlannedRequest(
     ImmutableArray<(string Role, string Content)> Messages,
     int MaxTokens,
     bool Stream,
-    string? Key,
+    int? Key,
     TimeSpan? LeaveAfter,
     int? BytesPerSecond,
     string? Session);
@@ -30,7 +30,7 @@ internal sealed class Visit
     ];
 
     private readonly RequestMix _mix;
-    private readonly string? _key;
+    private readonly int? _key;
     private readonly string? _session;
     private Dice _dice;
     private ImmutableArray<(string Role, string Content)> _history = [];
@@ -74,18 +74,18 @@ internal sealed class Visit
     /// <summary>The pause before the next turn.</summary>
     public TimeSpan Think() => TimeSpan.FromSeconds(_mix.ThinkSeconds.Sample(ref _dice));
 
-    private string? PickKey()
+    private int? PickKey()
     {
         var point = _dice.NextDouble() * _mix.Keys.Sum(static key => key.Weight);
-        foreach (var (key, weight) in _mix.Keys)
+        for (var i = 0; i < _mix.Keys.Length; i++)
         {
-            if ((point -= weight) < 0)
+            if ((point -= _mix.Keys[i].Weight) < 0 || i == _mix.Keys.Length - 1)
             {
-                return key;
+                return i;
             }
         }
 
-        return _mix.Keys.IsEmpty ? null : _mix.Keys[^1].Key;
+        return null;
     }
 
     private static string Text(ref Dice dice, int words)

@@ -24,13 +24,20 @@ internal sealed record Scenario(string Name, string Description, ImmutableArray<
     /// <summary>What must hold, unless the command line says otherwise about the same quantity: <c>max-error-rate</c> to <c>0</c>.</summary>
     public ImmutableArray<(string Name, string Limit)> Thresholds { get; init; } = [];
 
+    /// <summary>What is done to the server meanwhile, in order of time; only to one that the run has started itself.</summary>
+    public ImmutableArray<Disturbance> Disturbances { get; init; } = [];
+
     public TimeSpan Duration => Stages.Aggregate(TimeSpan.Zero, static (sum, stage) => sum + stage.Duration);
 
     /// <summary>The same load in another time, each stage keeping its share.</summary>
     public Scenario Lasting(TimeSpan duration)
     {
         var factor = duration / Duration;
-        return this with { Stages = [.. Stages.Select(stage => stage with { Duration = stage.Duration * factor })] };
+        return this with
+        {
+            Stages = [.. Stages.Select(stage => stage with { Duration = stage.Duration * factor })],
+            Disturbances = [.. Disturbances.Select(one => one with { At = one.At * factor })],
+        };
     }
 
     /// <summary>The same load with another number of workers; open stages have none.</summary>
@@ -116,4 +123,22 @@ internal sealed record RequestMix
 }
 
 /// <summary>An API key and its weight among the others.</summary>
-internal readonly record struct KeyShare(string Key, double Weight = 1);
+/// <param name="Key">The secret; never shown.</param>
+/// <param name="Weight">How often it is used, against the others.</param>
+/// <param name="Name">What reports call it; null numbers it.</param>
+internal readonly record struct KeyShare(string Key, double Weight = 1, string? Name = null);
+
+/// <summary>Something that befalls the server under load.</summary>
+/// <param name="At">From the beginning of the run.</param>
+/// <param name="Kind">What.</param>
+internal sealed record Disturbance(TimeSpan At, DisturbanceKind Kind);
+
+/// <summary>What can befall a server.</summary>
+internal enum DisturbanceKind
+{
+    /// <summary>One process behind the gateway is killed (SIGKILL), the busiest first.</summary>
+    KillReplica,
+
+    /// <summary>Every process behind the gateway is restarted, one after the other, by the gateway's own command.</summary>
+    RollingRestart,
+}

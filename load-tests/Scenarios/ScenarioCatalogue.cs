@@ -73,6 +73,61 @@ internal static class ScenarioCatalogue
         {
             Thresholds = [("max-error-rate", "0")],
         },
+        new(
+            "mixed",
+            "Prompts and answers from a few words to thousands of tokens: whether the short ones wait for the long ones.",
+            [new OpenStage("mixed", Seconds(30), 0.7)],
+            new RequestMix { StreamShare = 0.8, PromptTokens = Distribution.LogNormal(200, 1.4), MaxTokens = Distribution.LogNormal(24, 1) })
+        {
+            // 8 slots at 50 tokens a second; half a second for a median answer.
+            Rate = 10,
+            Patience = Seconds(60),
+            ServiceTime = TimeSpan.Zero,
+            Thresholds = [("max-error-rate", "0")],
+        },
+        new(
+            "hog",
+            "Nine keys share the server and one of them asks for ten times its share: whether the others notice.",
+            [new OpenStage("alone", Seconds(10), 0.36), new OpenStage("hog", Seconds(20), 1.44)],
+            new RequestMix
+            {
+                Keys = [new KeyShare("sk-load-hog", 10, "hog"), .. Enumerable.Range(1, 8).Select(static i => new KeyShare($"sk-load-{i}", 1, $"light-{i}"))],
+            })
+        {
+            Thresholds = [("max-error-rate", "0")],
+        },
+        new(
+            "crash",
+            "A process is killed under load, twice: only its own streams may end early, and they say so.",
+            [new OpenStage("before", Seconds(5), 0.7), new OpenStage("crashes", Seconds(15), 0.7), new OpenStage("after", Seconds(5), 0.7)],
+            new RequestMix { StreamShare = 0.5 })
+        {
+            Disturbances = [new(Seconds(6), DisturbanceKind.KillReplica), new(Seconds(13), DisturbanceKind.KillReplica)],
+            // At most the streams of four slots, twice.
+            Thresholds = [("max-error-rate", "0.02")],
+        },
+        new(
+            "rolling-restart",
+            "Every process is restarted under load, one after the other: nobody may notice.",
+            [new OpenStage("before", Seconds(5), 0.4), new OpenStage("restarts", Seconds(20), 0.4)],
+            new RequestMix { StreamShare = 0.5 })
+        {
+            Disturbances = [new(Seconds(6), DisturbanceKind.RollingRestart)],
+            Thresholds = [("max-error-rate", "0"), ("max-refusal-rate", "0")],
+        },
+        new(
+            "soak",
+            "Half an hour of everything below capacity: streams, conversations, leavers, slow readers. Give it a day with --duration.",
+            [new OpenStage("soak", TimeSpan.FromMinutes(30), 0.15)],
+            new RequestMix
+            {
+                StreamShare = 0.7, Turns = Distribution.Uniform(1, 3), ThinkSeconds = Distribution.Uniform(0.1, 2), SharedPrefixTokens = 64,
+                PromptTokens = Distribution.LogNormal(64, 1), MaxTokens = Distribution.LogNormal(24, 0.8), LeaverShare = 0.05, SlowReaderShare = 0.02,
+            })
+        {
+            Patience = Seconds(60),
+            Thresholds = [("max-error-rate", "0")],
+        },
     ];
 
     private static TimeSpan Seconds(double seconds) => TimeSpan.FromSeconds(seconds);

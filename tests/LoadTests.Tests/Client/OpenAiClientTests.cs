@@ -74,7 +74,7 @@ public sealed class OpenAiClientTests
     [Fact]
     public async Task SendAsync_NobodyListens_IsAnError()
     {
-        using var client = new OpenAiClient(new Uri("http://127.0.0.1:1"), "m", isTextChecked: true);
+        using var client = new OpenAiClient(new Uri("http://127.0.0.1:1"), "m", [], isTextChecked: true);
         var record = new RequestRecord { IntendedStart = Stopwatch.GetTimestamp() };
 
         await client.SendAsync(Request(stream: true), record, TimeSpan.FromSeconds(5), answer: null);
@@ -85,7 +85,7 @@ public sealed class OpenAiClientTests
     private static async Task<RequestRecord> SendAsync(bool stream, RequestDelegate answer, TimeSpan? patience = null, TimeSpan? leaveAfter = null)
     {
         await using var server = await FakeServer.StartAsync(answer);
-        using var client = new OpenAiClient(server.Url, "m", isTextChecked: true);
+        using var client = new OpenAiClient(server.Url, "m", [], isTextChecked: true);
         var record = new RequestRecord { IntendedStart = Stopwatch.GetTimestamp() };
         await client.SendAsync(Request(stream) with { LeaveAfter = leaveAfter }, record, patience ?? TimeSpan.FromSeconds(20), new StringBuilder());
         return record;

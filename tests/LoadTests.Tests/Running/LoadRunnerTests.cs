@@ -64,7 +64,7 @@ public sealed class LoadRunnerTests
             await http.Response.WriteAsync(Answer);
         });
 
-        using var client = new OpenAiClient(server.Url, "m", isTextChecked: false);
+        using var client = new OpenAiClient(server.Url, "m", [], isTextChecked: false);
         var runner = new LoadRunner(Scenario(new OpenStage("open", TimeSpan.FromSeconds(0.2), 1, 1, ArrivalPattern.Fixed)), client, maxInFlight: 2);
         var run = runner.RunAsync(TestContext.Current.CancellationToken);
         await TestKit.Eventually.TrueAsync(() => runner.Measurements?.Ended()[(int)Outcome.NotSent] == 8, "8 not sent", TestContext.Current.CancellationToken);
@@ -88,7 +88,7 @@ public sealed class LoadRunnerTests
         });
 
         var scenario = Scenario(new OpenStage("chat", TimeSpan.FromSeconds(0.02), 1, 1, ArrivalPattern.Fixed));
-        using var client = new OpenAiClient(server.Url, "m", isTextChecked: false);
+        using var client = new OpenAiClient(server.Url, "m", [], isTextChecked: false);
         await new LoadRunner(scenario with { Mix = scenario.Mix with { Turns = Distribution.Fixed(3) } }, client, 100).RunAsync(TestContext.Current.CancellationToken);
 
         Assert.Equal(3, lengths.Count);
@@ -97,7 +97,7 @@ public sealed class LoadRunnerTests
 
     private static async Task<LoadTests.Measuring.Measurements> RunAsync(FakeServer server, Stage stage)
     {
-        using var client = new OpenAiClient(server.Url, "m", isTextChecked: false);
+        using var client = new OpenAiClient(server.Url, "m", [], isTextChecked: false);
         return await new LoadRunner(Scenario(stage), client, maxInFlight: 100).RunAsync(TestContext.Current.CancellationToken);
     }
 

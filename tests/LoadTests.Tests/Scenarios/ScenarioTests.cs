@@ -28,6 +28,22 @@ public sealed class ScenarioTests
     }
 
     [Fact]
+    public void Lasting_AnotherTime_MovesDisturbancesAlong()
+    {
+        var crash = ScenarioCatalogue.All.Single(static scenario => scenario.Name == "crash");
+
+        Assert.Equal(crash.Disturbances.Select(static one => one.At * 2), crash.Lasting(crash.Duration * 2).Disturbances.Select(static one => one.At));
+    }
+
+    [Fact]
+    public void All_Disturbances_ComeInOrderAndWithinTheRun() =>
+        Assert.All(ScenarioCatalogue.All, static scenario =>
+        {
+            Assert.Equal(scenario.Disturbances.OrderBy(static one => one.At), scenario.Disturbances);
+            Assert.All(scenario.Disturbances, one => Assert.InRange(one.At, TimeSpan.Zero, scenario.Duration));
+        });
+
+    [Fact]
     public void Next_SameSeedAndNumber_IsTheSameRequest()
     {
         var scenario = ScenarioCatalogue.All.Single(static scenario => scenario.Name == "steady");
@@ -45,7 +61,7 @@ public sealed class ScenarioTests
 
         Assert.InRange(requests.Count(static request => request.Stream), 900, 1100);
         Assert.InRange(requests.Count(static request => request.LeaveAfter is not null), 1880, 2120);
-        Assert.InRange(requests.Count(static request => request.Key == "a"), 2880, 3120);
+        Assert.InRange(requests.Count(static request => request.Key == 0), 2880, 3120);
         Assert.InRange(requests.Average(static request => request.MaxTokens), 14.7, 15.3);
         Assert.All(requests, static request => Assert.InRange(request.MaxTokens, 10, 20));
     }
