@@ -8,11 +8,12 @@ namespace LlmGateway.Gateway;
 /// <summary><c>llm-gateway check</c>: reads, validates, and shows what would be run.</summary>
 internal static class CheckVerb
 {
-    public static int Run(LoadedConfiguration configuration, TextWriter output, TextWriter errors)
+    public static int Run(LoadedConfiguration configuration, LoadedConfiguration? before, TextWriter output, TextWriter errors)
     {
-        if (!configuration.Errors.IsEmpty)
+        LoadedConfiguration[] faulty = [.. new[] { configuration, before }.OfType<LoadedConfiguration>().Where(one => !one.Errors.IsEmpty)];
+        if (faulty.Length > 0)
         {
-            ReportErrors(configuration, errors);
+            Array.ForEach(faulty, one => ReportErrors(one, errors));
             return ExitCodes.Configuration;
         }
 
@@ -31,6 +32,16 @@ internal static class CheckVerb
         foreach (var warning in configuration.Warnings)
         {
             output.WriteLine($"warning        {warning}");
+        }
+
+        if (before is not null)
+        {
+            output.WriteLine();
+            output.WriteLine($"reload         from {before.Path}:");
+            foreach (var line in CatalogueChange.Between(new ModelCatalogue(before.Options), catalogue).Describe())
+            {
+                output.WriteLine($"  {line}");
+            }
         }
 
         return ExitCodes.Ok;

@@ -33,7 +33,8 @@ internal static class CommandLine
         {
             config, model, huggingFace, llamaServer, replicas, slots,
         };
-        var check = new Command("check", "Read and validate the configuration, print what would be run.");
+        var diff = new Option<string?>("--diff") { Description = "Show what a reload from this configuration would touch.", HelpName = "FILE" };
+        var check = new Command("check", "Read and validate the configuration, print what would be run.") { diff };
         var name = new Argument<string>("NAME") { Description = "The name that logs and metrics will show." };
         var key = new Command("key", "Make an API key: the secret first, then its entry for the configuration.") { name };
         root.Add(check);
@@ -53,7 +54,7 @@ internal static class CommandLine
         }
 
         root.SetAction((result, cancellationToken) => ServeVerb.RunAsync(Load(result), cancellationToken));
-        check.SetAction(result => CheckVerb.Run(Load(result), Console.Out, Console.Error));
+        check.SetAction(result => CheckVerb.Run(Load(result), result.GetValue(diff) is { } before ? LoadFile(before, overrides) : null, Console.Out, Console.Error));
         key.SetAction(result => NewKey(result.GetValue(name)!));
         var parsed = root.Parse(own);
         if (parsed.Errors.Count > 0)

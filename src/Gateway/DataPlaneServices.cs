@@ -19,12 +19,14 @@ internal static class DataPlaneServices
     public static IServiceCollection AddDataPlane(this IServiceCollection services, LoadedConfiguration configuration, TimeProvider time)
     {
         var options = configuration.Options;
+        var live = new LiveCatalogue(new ModelCatalogue(options));
+        live.Report(new(configuration.Path, null, []));
         services.AddRouting().AddCors().AddHttpForwarder().AddProcessManager();
         return services
             .AddSingleton(time)
             .AddSingleton(configuration)
             .AddSingleton(options)
-            .AddSingleton(new LiveCatalogue(new ModelCatalogue(options)))
+            .AddSingleton(live)
             .AddSingleton(new BodyBudget((options.Queue.MaxBytes ?? ByteSize.FromMiB(256)).Bytes) { LongestBody = options.Gateway.MaxRequestBody.Bytes })
             .AddSingleton<RequestReader>()
             .AddSingleton<RequestMetrics>()
@@ -42,6 +44,8 @@ internal static class DataPlaneServices
             .AddSingleton<IReplicaTraffic, ReplicaTraffic>()
             .AddSingleton<BackendSources>()
             .AddSingleton<ModelKeeper>()
+            .AddSingleton<Reloader>()
+            .AddSingleton<ConfigurationWatch>()
             .AddSingleton<BackendInvokers>()
             .AddSingleton<InferenceHandler>()
             .AddSingleton<Lifecycle>()

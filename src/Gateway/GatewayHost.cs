@@ -63,20 +63,11 @@ internal sealed class GatewayHost : IAsyncDisposable
         await _management.StartAsync(cancellationToken);
         await _data.StartAsync(cancellationToken);
         _data.Services.GetRequiredService<ModelKeeper>().Start();
+        _data.Services.GetRequiredService<ConfigurationWatch>();
     }
 
-    /// <summary>Looks at the configuration file again. Applying a changed one needs a restart for now, and the log says so.</summary>
-    public void Reload()
-    {
-        if (_configuration.Path is not { } path)
-        {
-            Log.NothingToReload(_logger);
-            return;
-        }
-
-        var errors = ConfigurationFile.Load(path, []).Errors;
-        Log.Reread(_logger, path, errors.IsEmpty ? "valid; restart the gateway to apply it" : string.Join("; ", errors));
-    }
+    /// <summary>Reads the configuration file again and applies what differs.</summary>
+    public void Reload() => _data.Services.GetRequiredService<Reloader>().Reload("SIGHUP");
 
     /// <summary>Takes no new work, lets what is there finish, then ends the processes and the listeners.</summary>
     /// <param name="signal">Who asked, for the log.</param>
@@ -153,6 +144,7 @@ internal sealed class GatewayHost : IAsyncDisposable
             _data.Services.GetRequiredService<BackendSources>(),
             _options,
             _logger);
+        app.MapModelApi(_data.Services.GetRequiredService<LiveCatalogue>(), _data.Services.GetRequiredService<Reloader>(), _logger);
         app.MapPrometheusScrapingEndpoint("/metrics", _telemetry.Provider, configureBranchedPipeline: null, optionsName: null);
         return app;
     }

@@ -1,6 +1,6 @@
 namespace LlmGateway.Gateway;
 
-/// <summary>Event ids 3000 to 3099.</summary>
+/// <summary>Event ids 3000 to 3099; 3005 and 3006 are spent.</summary>
 internal static partial class Log
 {
     [LoggerMessage(3000, LogLevel.Error, "{RequestId}: the gateway failed on this request")]
@@ -17,10 +17,4 @@ internal static partial class Log
 
     [LoggerMessage(3004, LogLevel.Warning, "{Warning}")]
     public static partial void ConfigurationWarning(ILogger logger, string warning);
-
-    [LoggerMessage(3005, LogLevel.Warning, "SIGHUP: {Path} was read again: {Result}")]
-    public static partial void Reread(ILogger logger, string path, string result);
-
-    [LoggerMessage(3006, LogLevel.Information, "SIGHUP: nothing to read again, the configuration came from the command line")]
-    public static partial void NothingToReload(ILogger logger);
 }

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Security.Cryptography;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 
@@ -10,7 +11,14 @@ namespace LlmGateway.Gateway.Models;
 /// <param name="Errors">Every error found.</param>
 /// <param name="Warnings">What is accepted but deserves a look.</param>
 internal sealed record LoadedConfiguration(
-    string? Path, GatewayOptions Options, ImmutableArray<ConfigurationError> Errors, ImmutableArray<string> Warnings);
+    string? Path, GatewayOptions Options, ImmutableArray<ConfigurationError> Errors, ImmutableArray<string> Warnings)
+{
+    /// <summary>What the environment and the command line set on top of the file: it stays so over a reload.</summary>
+    public ImmutableArray<(string[] Path, string Value)> Overrides { get; init; } = [];
+
+    /// <summary>Tells whether the file's content has changed since; empty when it could not be read.</summary>
+    public string Fingerprint { get; init; } = "";
+}
 
 /// <summary>Finds and reads the configuration file.</summary>
 internal static class ConfigurationFile
@@ -30,15 +38,33 @@ internal static class ConfigurationFile
     /// <summary>Reads a file and applies overrides to it.</summary>
     public static LoadedConfiguration Load(string path, IEnumerable<(string[] Path, string Value)> overrides)
     {
+        ImmutableArray<(string[] Path, string Value)> all = [.. overrides];
         try
         {
-            return Parse(path, File.ReadAllText(path), overrides);
+            var bytes = File.ReadAllBytes(path);
+            using var reader = new StreamReader(new MemoryStream(bytes));
+            return Parse(path, reader.ReadToEnd(), all) with { Overrides = all, Fingerprint = FingerprintOf(bytes) };
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            return Failed(path, $"{path}: cannot be read ({e.Message})");
+            return Failed(path, $"{path}: cannot be read ({e.Message})") with { Overrides = all };
         }
     }
+
+    /// <summary>The fingerprint of the file as it is now; empty when it can't be read.</summary>
+    public static string FingerprintOf(string path)
+    {
+        try
+        {
+            return FingerprintOf(File.ReadAllBytes(path));
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return "";
+        }
+    }
+
+    private static string FingerprintOf(byte[] content) => Convert.ToHexStringLower(SHA256.HashData(content));
 
     /// <summary>Reads a document that is already in memory.</summary>
     public static LoadedConfiguration Parse(string? path, string text, IEnumerable<(string[] Path, string Value)> overrides)

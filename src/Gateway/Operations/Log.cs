@@ -11,6 +11,9 @@ internal static partial class Log
     [LoggerMessage(3401, LogLevel.Warning, "Command {Verb} for {Model}/{Index} failed: {Reason}")]
     public static partial void CommandFailed(ILogger logger, ReplicaVerb verb, string model, int index, string reason);
 
+    [LoggerMessage(3450, LogLevel.Information, "Command {Verb} for the configuration from {Source}")]
+    public static partial void ReloadCommanded(ILogger logger, string verb, string source);
+
     [LoggerMessage(3480, LogLevel.Error, "The thread that accepts management connections has failed: the management listener is closed")]
     public static partial void ManagementAcceptEnded(ILogger logger, Exception exception);
 

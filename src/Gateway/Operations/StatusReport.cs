@@ -55,7 +55,7 @@ internal sealed record SlotReport(int Total, int Busy, int Quarantined);
 
 /// <summary>Puts the report together.</summary>
 internal sealed class StatusReporter(
-    LiveCatalogue catalogue, BackendRegistry registry, Scheduler scheduler, Lifecycle lifecycle, LoadedConfiguration configuration, TimeProvider time)
+    LiveCatalogue catalogue, BackendRegistry registry, Scheduler scheduler, Lifecycle lifecycle, TimeProvider time)
 {
     public StatusReport Report() => new(
         new GatewayStatus(
@@ -64,7 +64,7 @@ internal sealed class StatusReporter(
             Math.Round(lifecycle.Uptime.TotalSeconds, 3),
             lifecycle.IsDraining,
             lifecycle.InFlight,
-            new ConfigurationStatus(configuration.Path, lifecycle.StartedAt, [.. configuration.Errors.Select(error => error.ToString())])),
+            new ConfigurationStatus(catalogue.State.Path, catalogue.State.LoadedAt ?? lifecycle.StartedAt, catalogue.State.Errors)),
         [.. catalogue.Current.Models.Select(Report)]);
 
     /// <summary>The model's state in one word, as clients see it too.</summary>

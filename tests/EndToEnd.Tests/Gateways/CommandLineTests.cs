@@ -18,6 +18,23 @@ public sealed class CommandLineTests
 
     private static CancellationToken Ct => TestContext.Current.CancellationToken;
 
+    [Fact(Timeout = Limit)]
+    public async Task Check_Diff_ShowsWhatAReloadWouldTouch()
+    {
+        using var before = new GatewayFolder();
+        using var after = new GatewayFolder();
+        var old = before.Write("""{ "Models": { "a": { "Kind": "simulator", "Ports": "18100" }, "b": { "Kind": "simulator" }, "c": { "Kind": "simulator", "Ports": "18100" } } }""");
+        var next = after.Write("""{ "Models": { "a": { "Kind": "simulator", "Ports": "18100", "Args": ["--seed", "1"] }, "c": { "Kind": "simulator", "Ports": "18100" }, "d": { "Kind": "simulator" } } }""");
+
+        var (exit, output) = await RunAsync(["check", "--config", next, "--diff", old]);
+
+        Assert.Equal(0, exit);
+        foreach (var line in new[] { "+ d: new", "- b: drains and ends", "~ a: its backends are replaced one after another", "  c: unchanged", "! Gateway:StateDirectory: takes effect at the gateway's next start only" })
+        {
+            Assert.Contains(line, output, StringComparison.Ordinal);
+        }
+    }
+
     [Theory(Timeout = Limit)]
     [InlineData(true)]
     [InlineData(false)]

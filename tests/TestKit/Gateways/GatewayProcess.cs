@@ -47,6 +47,12 @@ public sealed class GatewayProcess : IAsyncDisposable
     /// <summary>File that holds the management token.</summary>
     public string TokenFile => Path.Combine(_folder.StateDirectory, "management.token");
 
+    /// <summary>The configuration file.</summary>
+    public string ConfigurationPath => Path.Combine(_folder.Path, "gateway.json");
+
+    /// <summary>Puts another configuration in the file's place at once, completed as at the start.</summary>
+    public void Configure(string configuration) => _folder.Write(configuration);
+
     /// <summary>What it has written so far to both outputs.</summary>
     public string Output => Process.Output;
 
@@ -240,7 +246,8 @@ public sealed class GatewayFolder : IDisposable
         }
 
         var path = System.IO.Path.Combine(Path, "gateway.json");
-        File.WriteAllText(path, root.ToJsonString(Indented));
+        File.WriteAllText(path + ".new", root.ToJsonString(Indented));
+        File.Move(path + ".new", path, overwrite: true);
         return path;
     }
 

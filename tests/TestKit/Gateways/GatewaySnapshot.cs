@@ -22,7 +22,9 @@ public sealed record GatewaySnapshot(GatewayPart Gateway, IReadOnlyList<ModelPar
     public override string ToString() => Json;
 }
 
-public sealed record GatewayPart(string Version, bool Draining, int RequestsInFlight);
+public sealed record GatewayPart(string Version, bool Draining, int RequestsInFlight, ConfigPart Config);
+
+public sealed record ConfigPart(string? Path, DateTimeOffset LoadedAt, IReadOnlyList<string> Errors);
 
 public sealed record ModelPart(string Name, string State, QueuePart Queue, IReadOnlyList<ReplicaPart> Replicas);
 
