@@ -47,7 +47,9 @@ public sealed class ProbeLoop : IAsyncDisposable
     }
 
     /// <summary>The time from the start of one try to the start of the next: <paramref name="period"/> ± 10 %.</summary>
-    internal static TimeSpan Jittered(TimeSpan period, double random) => period * (0.9 + (0.2 * random));
+    /// <param name="period">The probe's period.</param>
+    /// <param name="random">From 0 up to 1.</param>
+    public static TimeSpan Jittered(TimeSpan period, double random) => period * (0.9 + (0.2 * random));
 
     private async Task RunAsync()
     {

@@ -17,8 +17,15 @@ internal static partial class Log
     [LoggerMessage(2003, LogLevel.Error, "{Backend} is stuck: pid {Pid} does not end even after SIGKILL. Look for a hung disk or GPU driver; nothing is started in its place.")]
     public static partial void Stuck(ILogger logger, string backend, int? pid);
 
-    [LoggerMessage(2004, LogLevel.Warning, "{Backend} is not ready: {Finding}. No new work goes there; its process stays.")]
+    [LoggerMessage(2004, LogLevel.Warning, "{Backend} is not ready: {Finding} No new work goes there; its process stays.")]
     public static partial void NotReady(ILogger logger, string backend, string? finding);
+
+    [LoggerMessage(2005, LogLevel.Error,
+        "{Model}: {Suspects} of {Size} replicas look hung at once. None is killed for it: look at the host (CPU, memory, disk, GPU driver) first.")]
+    public static partial void Panic(ILogger logger, string model, int suspects, int size);
+
+    [LoggerMessage(2006, LogLevel.Warning, "{Backend} is stopped (SIGSTOP) since 5 s and is sent SIGCONT. If it is stopped again it is replaced.")]
+    public static partial void Continued(ILogger logger, string backend);
 
     [LoggerMessage(2010, LogLevel.Warning,
         "Programs of util-linux are missing or too old: {Missing}. Without setpriv a killed gateway leaves its servers behind; without setsid signals reach a server, but not what it started. Install util-linux.")]

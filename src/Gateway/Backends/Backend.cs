@@ -25,6 +25,9 @@ internal sealed class Backend(string name, string model, int generation, Backend
     /// <summary>True when it tells on <c>/slots</c> what it works on.</summary>
     public bool HasSlotsEndpoint { get; } = hasSlotsEndpoint;
 
+    /// <summary>What its answers have brought: its supervisor tells by it a busy server from a hung one.</summary>
+    public BackendTraffic Traffic { get; } = new();
+
     /// <summary>Cancelled when its process has ended or its connections are to be dropped: what still runs there is over.</summary>
     public CancellationToken Gone => _gone.Token;
 

@@ -28,7 +28,6 @@ internal sealed class BackendMetrics
                   select new Measurement<int>(current == state.State ? 1 : 0, new("backend", entry.Name), new("state", state.Label)),
             description: "1 for the state that the backend is in.");
         meter.CreateObservableGauge("llmgateway_process_healthy", () => PerBackend(replica => replica.IsRoutable ? 1 : 0), description: "1 while the process takes work.");
-        meter.CreateObservableCounter("llmgateway_process_restarts", () => PerBackend(replica => replica.Restarts), description: "Restarts since the gateway started.");
     }
 
     private IEnumerable<BackendEntry> Entries() => _registry.Snapshots.SelectMany(snapshot => snapshot.Entries);

@@ -98,7 +98,7 @@ internal sealed class SupervisedBackends : IBackendSource
             _living[status.Index] = backend;
         }
 
-        _registry.Report(status.Model, new BackendEntry(status.Backend, Condition(status), backend, status.Slots, status, status.NotRoutableBecause));
+        _registry.Report(status.Model, new BackendEntry(status.Backend, Condition(status), backend, status.UsableSlots, status, status.NotRoutableBecause));
     }
 
     private BackendCondition Condition(ReplicaStatus status) => status switch

@@ -52,6 +52,7 @@ internal sealed class Attempt : HttpTransformer, IDisposable
     private readonly CancellationTokenSource _send = new();
     private CancellationTokenRegistration _sending;
     private RelayStream? _relay;
+    private int _isSettled;
 
     /// <param name="request">What is asked.</param>
     /// <param name="backend">Whom.</param>
@@ -61,6 +62,7 @@ internal sealed class Attempt : HttpTransformer, IDisposable
     public Attempt(InferenceRequest request, Backend backend, TimeProvider time, TimeSpan firstToken, CancellationToken aborted)
     {
         (_request, _backend) = (request, backend);
+        backend.Traffic.Began(request.Stream);
         var timeouts = request.Model.Options.Timeouts;
         _timer = request.Stream
             ? new RelayTimer(time, firstToken, timeouts.BetweenTokens, timeouts.Total, backend.Gone, aborted)
@@ -119,6 +121,7 @@ internal sealed class Attempt : HttpTransformer, IDisposable
 
     public void Dispose()
     {
+        Settle();
         _timer.Dispose();
         _send.Dispose();
     }
@@ -177,8 +180,9 @@ internal sealed class Attempt : HttpTransformer, IDisposable
         _relay = new RelayStream(
             await proxyResponse.Content.ReadAsStreamAsync(_timer.Token), isEvents ? _request.Endpoint.Dialect : null, _request.Id, _timer)
         {
-            OnFirstToken = OnFirstToken,
+            OnFirstToken = HandleFirstToken,
             OnFirstTokenWritten = OnFirstTokenWritten,
+            OnProgress = _backend.Traffic.Came,
             OnBroken = () => httpContext.Features.Get<IConnectionLifetimeNotificationFeature>()?.RequestClose(),
         };
 
@@ -206,6 +210,25 @@ internal sealed class Attempt : HttpTransformer, IDisposable
     /// <inheritdoc/>
     public override ValueTask TransformResponseTrailersAsync(HttpContext httpContext, HttpResponseMessage proxyResponse, CancellationToken cancellationToken) =>
         ValueTask.CompletedTask;
+
+    private void HandleFirstToken()
+    {
+        if (_request.Stream)
+        {
+            Settle();
+        }
+
+        OnFirstToken?.Invoke();
+    }
+
+    /// <summary>The backend's traffic counts this attempt no longer among those that wait.</summary>
+    private void Settle()
+    {
+        if (Interlocked.Exchange(ref _isSettled, 1) == 0)
+        {
+            _backend.Traffic.Settled(_request.Stream);
+        }
+    }
 
     private AttemptEnd End(HttpContext context, ForwarderError error)
     {

@@ -51,6 +51,9 @@ internal sealed class RelayStream(Stream source, ApiDialect? events, string requ
     /// <summary>Called once when the reader comes back for more: what it was given first has been written.</summary>
     public Action? OnFirstTokenWritten { get; set; }
 
+    /// <summary>Called with the number of bytes when more than comments has come: the backend makes progress.</summary>
+    public Action<int>? OnProgress { get; init; }
+
     /// <summary>Called when the relay ends brokenly, so that the connection can be closed after the message.</summary>
     public Action? OnBroken { get; set; }
 
@@ -201,6 +204,7 @@ internal sealed class RelayStream(Stream source, ApiDialect? events, string requ
             {
                 Usage = TokenUsage.Find(_buffer.AsSpan(_ready, read), Usage);
                 _ready = _length;
+                OnProgress?.Invoke(read);
                 return true;
             }
 
@@ -209,6 +213,7 @@ internal sealed class RelayStream(Stream source, ApiDialect? events, string requ
             {
                 if (isToken)
                 {
+                    OnProgress?.Invoke(read);
                     timer.Progressed();
                 }
 

@@ -43,7 +43,6 @@ internal static partial class GatewayOptionsValidator
             (model.SlowStart != defaults.SlowStart, nameof(model.SlowStart)),
             (model.SetParams.Count > 0, nameof(model.SetParams)),
             (model.StripParams.Count > 0, nameof(model.StripParams)),
-            (model.Probes.Liveness is not null, "Probes:Liveness"),
         ];
         return later.Where(option => option.Set).Select(option => $"Models:{name}:{option.Key} is read but not in effect yet");
     }

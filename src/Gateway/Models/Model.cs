@@ -76,6 +76,9 @@ internal sealed class Model
             LocalReplicas = Math.Max(1, localReplicas),
             Startup = Probe(Options.Probes.Startup, new() { Kind = probeKind, Period = TimeSpan.FromMilliseconds(500) }),
             Readiness = Readiness(probeKind),
+            Liveness = Liveness(kind),
+            FirstToken = Options.Timeouts.FirstToken,
+            BetweenTokens = Options.Timeouts.BetweenTokens,
             Restart = new RestartOptions
             {
                 Policy = Options.Restart.Policy,
@@ -116,6 +119,14 @@ internal sealed class Model
         };
         return Convert.ToHexStringLower(SHA256.HashData(JsonSerializer.SerializeToUtf8Bytes(process, OptionsJson.Serializer)));
     }
+
+    /// <summary>The liveness probe: progress where the server tells of it; of another program only what is configured.</summary>
+    private ProbeOptions? Liveness(ReplicaKind kind) => (kind, Options.Probes.Liveness) switch
+    {
+        (ReplicaKind.Command, null) => null,
+        (ReplicaKind.Command, { } section) => Probe(section, ReplicaSetOptions.DefaultLiveness with { Kind = ProbeKind.Tcp }),
+        (_, var section) => Probe(section, ReplicaSetOptions.DefaultLiveness),
+    };
 
     private static ProbeOptions Probe(ProbeSection? section, ProbeOptions defaults) => section is null ? defaults : new ProbeOptions
     {

@@ -104,7 +104,7 @@ internal sealed class StatusReporter(
             replica?.Pid,
             (replica?.Address ?? entry.Backend?.Address)?.ToString(),
             replica?.StartedAt is { } startedAt && replica.Pid is not null ? Math.Round((time.GetUtcNow() - startedAt).TotalSeconds, 3) : null,
-            new SlotReport(entry.Slots, slots?.Busy ?? 0, slots?.Quarantined ?? 0),
+            new SlotReport(replica?.Slots ?? entry.Slots, slots?.Busy ?? 0, (slots?.Quarantined ?? 0) + (replica?.LeakedSlots ?? 0)),
             replica?.Probes,
             replica?.RestartsInWindow,
             replica?.LastExit,

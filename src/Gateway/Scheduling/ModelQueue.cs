@@ -219,6 +219,15 @@ internal sealed class ModelQueue : IDisposable
         }
     }
 
+    /// <summary>Slots of that backend that are held, or given up and not yet known to be free.</summary>
+    public int InFlight(Backend backend)
+    {
+        lock (_lock)
+        {
+            return _backends.Find(slots => slots.Backend == backend) is { } known ? known.Busy + known.Quarantined : 0;
+        }
+    }
+
     /// <summary>The numbers of this moment.</summary>
     public QueueStatus Status()
     {

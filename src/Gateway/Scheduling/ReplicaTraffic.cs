@@ -9,5 +9,9 @@ internal sealed class ReplicaTraffic(Scheduler scheduler, BackendRegistry regist
     public Task DrainedAsync(string backend, int generation, CancellationToken cancellationToken) =>
         registry.Find(backend, generation) is { } living ? scheduler.WhenIdle(living).WaitAsync(cancellationToken) : Task.CompletedTask;
 
+    public TrafficLook Look(string backend, int generation) => registry.Find(backend, generation) is { } living
+        ? new(scheduler.InFlight(living), living.Traffic.AwaitingFirstToken, living.Traffic.Whole, living.Traffic.Bytes)
+        : default;
+
     public void Drop(string backend, int generation) => registry.Find(backend, generation)?.MarkGone();
 }

@@ -74,6 +74,9 @@ internal sealed class Scheduler : IDisposable
     /// <summary>Completes when nothing runs on that backend any more.</summary>
     public Task WhenIdle(Backend backend) => _queues.TryGetValue(backend.Model, out var queue) ? queue.WhenIdle(backend) : Task.CompletedTask;
 
+    /// <summary>Slots of that backend that are held, or given up and not yet known to be free.</summary>
+    public int InFlight(Backend backend) => _queues.TryGetValue(backend.Model, out var queue) ? queue.InFlight(backend) : 0;
+
     /// <summary>The numbers of one queue; all zero when there is none.</summary>
     public QueueStatus Status(string model) => _queues.TryGetValue(model, out var queue) ? queue.Status() : QueueStatus.None(model);
 

@@ -87,6 +87,8 @@ internal sealed class ChildProcess : IChildProcess
         }
     }
 
+    public void Continue() => Signal(Signals.Continue);
+
     public async Task CleanUpAsync(CancellationToken cancellationToken)
     {
         for (var wait = 2; KillRest(); wait = Math.Min(wait * 2, 100))
@@ -118,6 +120,22 @@ internal sealed class ChildProcess : IChildProcess
         }
 
         return sample;
+    }
+
+    public ProcessLook Look(bool wholeGroup)
+    {
+        if (!OperatingSystem.IsLinux() || ProcFs.Process(Pid) is not { } own)
+        {
+            return default;
+        }
+
+        if (!wholeGroup || !_ownGroup)
+        {
+            return new(own.IsStopped, false, own.CpuTicks, ProcFs.ReadBytes(Pid));
+        }
+
+        var all = Sample();
+        return new(own.IsStopped, true, all.CpuTicks, all.ReadBytes);
     }
 
     public void Dispose() => _process.Dispose();

@@ -33,9 +33,15 @@ internal interface IChildProcess : IDisposable
     /// <summary>SIGKILL to the group.</summary>
     void Kill();
 
+    /// <summary>SIGCONT to the group.</summary>
+    void Continue();
+
     /// <summary>After <see cref="Ended"/>: kills what is left of the group, waits until nothing of it lives, and reads the last output, at most 500 ms.</summary>
     Task CleanUpAsync(CancellationToken cancellationToken);
 
     /// <summary>Sum over the group; zeros where the system does not tell.</summary>
     ProgressSample Sample();
+
+    /// <summary>Whether it runs, and what it has used: of the process itself (cheap), or of its whole group.</summary>
+    ProcessLook Look(bool wholeGroup);
 }

@@ -21,6 +21,9 @@ internal static class ProcFs
         return members.ToImmutable();
     }
 
+    /// <summary>One process, or null when it has vanished.</summary>
+    public static ProcStat? Process(int pid) => Stat($"/proc/{pid}");
+
     /// <summary>Bytes that a process has read from storage; 0 when we may not know.</summary>
     public static long ReadBytes(int pid)
     {

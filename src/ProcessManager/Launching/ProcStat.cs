@@ -11,6 +11,9 @@ internal readonly record struct ProcStat(int Pid, char State, int Group, long Cp
     /// <summary>Ended, and only waits for its parent to notice.</summary>
     public bool IsDead => State is 'Z' or 'X';
 
+    /// <summary>Stopped by a signal; a debugger's stop is something else ('t').</summary>
+    public bool IsStopped => State is 'T';
+
     public static ProcStat? Parse(string line)
     {
         // The program's name stands in parentheses and may itself hold spaces and parentheses.

@@ -10,6 +10,7 @@ internal sealed class ReplicaMetrics : IDisposable
 
     private readonly Meter _meter;
     private readonly Counter<long> _exits;
+    private readonly Counter<long> _restarts;
     private readonly Counter<long> _limitHits;
     private readonly Histogram<double> _start;
     private readonly KeyValuePair<string, object?> _backend;
@@ -21,6 +22,7 @@ internal sealed class ReplicaMetrics : IDisposable
         _backend = new("backend", backend);
         _meter = new(new MeterOptions(MeterName) { Tags = [_backend], Scope = meters });
         _exits = _meter.CreateCounter<long>("llmgateway_process_exits", description: "Ended processes by our reading of why.");
+        _restarts = _meter.CreateCounter<long>("llmgateway_process_restarts", description: "Restarts by how the process before had ended.");
         _limitHits = _meter.CreateCounter<long>("llmgateway_restart_limit_hits", description: "How often the restart budget was spent.");
         _start = _meter.CreateHistogram("llmgateway_process_start", "s", "From launch to ready.", tags: null,
             new InstrumentAdvice<double> { HistogramBucketBoundaries = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600] });
@@ -28,6 +30,7 @@ internal sealed class ReplicaMetrics : IDisposable
         foreach (var cause in Enum.GetValues<ExitCause>())
         {
             _exits.Add(0, _backend, new("cause", Names.Of(cause)));
+            _restarts.Add(0, _backend, new("reason", Names.Of(cause)));
         }
     }
 
@@ -36,6 +39,11 @@ internal sealed class ReplicaMetrics : IDisposable
         if (after.LastExit is { } exit && !ReferenceEquals(exit, before.LastExit))
         {
             _exits.Add(1, _backend, new("cause", Names.Of(exit.Cause)));
+        }
+
+        if (after.Restarts > before.Restarts)
+        {
+            _restarts.Add(1, _backend, new("reason", Names.Of(after.LastExit?.Cause ?? ExitCause.Requested)));
         }
 
         if (after.History.Exhausted && !before.History.Exhausted)

@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using LlmGateway.ProcessManager.Supervision;
+using LlmGateway.ProcessManager.Supervision.Liveness;
 
 namespace LlmGateway.ProcessManager.Replicas;
 
@@ -8,6 +9,7 @@ internal sealed class ReplicaSet : IReplicaSet
 {
     private readonly IReplicaTraffic _traffic;
     private readonly ReplicaSurroundings _around;
+    private readonly LivenessPool _pool;
 
     /// <summary>Held by whoever changes which supervisors there are.</summary>
     private readonly SemaphoreSlim _changing = new(1, 1);
@@ -20,7 +22,8 @@ internal sealed class ReplicaSet : IReplicaSet
 
     public ReplicaSet(ReplicaSetOptions options, IReplicaTraffic traffic, ReplicaSurroundings around)
     {
-        (Model, _traffic, _around) = (options.Model, traffic, around);
+        (Model, _traffic, _around, _seats) = (options.Model, traffic, around, []);
+        _pool = new LivenessPool(Model, () => _seats.Count, around.Time, around.Logger);
         _seats = [.. Enumerable.Range(0, options.Replicas).Select(index => NewSeat(options, index))];
     }
 
@@ -120,7 +123,7 @@ internal sealed class ReplicaSet : IReplicaSet
     }
 
     private Seat NewSeat(ReplicaSetOptions options, int index) =>
-        new(new Supervisor(options, index, _around, _traffic, status => StatusChanged?.Invoke(status)), options.Revision);
+        new(new Supervisor(options, index, _around, _pool, _traffic, status => StatusChanged?.Invoke(status)), options.Revision);
 
     private async Task ShrinkAsync(int replicas, CancellationToken cancellationToken)
     {

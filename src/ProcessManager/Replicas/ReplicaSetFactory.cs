@@ -54,9 +54,9 @@ internal sealed class ReplicaSetFactory : IReplicaSetFactory, IDisposable
         ArgumentException.ThrowIfNullOrWhiteSpace(options.Executable);
         ArgumentOutOfRangeException.ThrowIfNegative(options.Replicas);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(options.FirstPort, options.LastPort);
-        foreach (var probe in new[] { options.Startup, options.Readiness })
+        foreach (var probe in new[] { options.Startup, options.Readiness, options.Liveness })
         {
-            if (probe is { Kind: ProbeKind.Progress } or { Kind: ProbeKind.Exec, Command: [] })
+            if ((probe is { Kind: ProbeKind.Progress } && probe != options.Liveness) || probe is { Kind: ProbeKind.Exec, Command: [] })
             {
                 throw new ArgumentException($"A probe of kind {probe.Kind} can't tell whether {options.Model} is up.", nameof(options));
             }

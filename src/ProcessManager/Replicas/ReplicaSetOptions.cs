@@ -132,8 +132,28 @@ public sealed record ReplicaSetOptions
         init;
     } = NotSet;
 
-    /// <summary>Ends a hung process; never gates traffic. Null: none.</summary>
-    public ProbeOptions? Liveness { get; init; }
+    /// <summary>Ends a hung process. Null: none. <value>Default <see cref="ProbeKind.Progress"/> every 5 s; for <see cref="ReplicaKind.Command"/> none.</value></summary>
+    public ProbeOptions? Liveness
+    {
+        get => !ReferenceEquals(field, NotSet) ? field : Kind is ReplicaKind.Command ? null : DefaultLiveness;
+        init;
+    } = NotSet;
+
+    /// <summary>Longest that a request may wait for its first token: as long as somebody does, a process that uses CPU is only busy. <value>Default 600 s.</value></summary>
+    public TimeSpan FirstToken { get; init; } = TimeSpan.FromSeconds(600);
+
+    /// <summary>Longest between two tokens; ten times this, and a process that uses CPU is no longer only busy. <value>Default 60 s.</value></summary>
+    public TimeSpan BetweenTokens { get; init; } = TimeSpan.FromSeconds(60);
+
+    /// <summary>The liveness probe of llama-server when nothing else is said.</summary>
+    public static ProbeOptions DefaultLiveness { get; } = new()
+    {
+        Kind = ProbeKind.Progress,
+        Period = TimeSpan.FromSeconds(5),
+        Timeout = TimeSpan.FromSeconds(2),
+        FailureThreshold = 6,
+        StallTimeout = TimeSpan.FromSeconds(60),
+    };
 
     /// <summary>When ended processes are started again.</summary>
     public RestartOptions Restart { get; init; } = new();

@@ -38,6 +38,12 @@ public sealed record ReplicaStatus
     /// <summary>Parallel slots: what the server says (<c>/props</c>), at most what was configured; 0 until it is known.</summary>
     public int Slots { get; init; }
 
+    /// <summary>Of <see cref="Slots"/>: those that are busy for ever with nothing of ours.</summary>
+    public int LeakedSlots { get; init; }
+
+    /// <summary>Slots that can be given work at all.</summary>
+    public int UsableSlots => Slots - LeakedSlots;
+
     /// <summary>Restarts counted in the current window.</summary>
     public int RestartsInWindow { get; init; }
 

@@ -21,6 +21,12 @@ internal abstract record Effect
     /// <summary>Begin the readiness probe.</summary>
     internal sealed record WatchReadiness(int Generation) : Effect;
 
+    /// <summary>Begin the liveness probe.</summary>
+    internal sealed record WatchLiveness(int Generation) : Effect;
+
+    /// <summary>SIGCONT.</summary>
+    internal sealed record Continue(int Generation) : Effect;
+
     /// <summary>Wait until no request runs.</summary>
     internal sealed record AwaitDrained(int Generation, int Epoch) : Effect;
 
@@ -35,6 +41,9 @@ internal abstract record Effect
 
     /// <summary>Report <see cref="SupervisorEvent.TimerFired"/> after the delay.</summary>
     internal sealed record SetTimer(int Generation, int Epoch, TimeSpan Delay) : Effect;
+
+    /// <summary>Look whether program, model or other files of the command have changed since the last launch.</summary>
+    internal sealed record CheckFiles(int Generation, int Epoch) : Effect;
 
     /// <summary>The generation is over: give back its permit and address, end its probes.</summary>
     internal sealed record Retire(int Generation) : Effect;

@@ -15,6 +15,8 @@ internal sealed class Generation(int number) : IDisposable
     private ITimer? _timer;
     private IDisposable? _permit;
     private ProbeLoop? _probe;
+    private ProbeLoop? _livenessProbe;
+    private CancellationTokenSource? _liveness;
     private bool _isOver;
 
     public int Number => number;
@@ -79,13 +81,39 @@ internal sealed class Generation(int number) : IDisposable
         }
     }
 
-    /// <summary>One probe at a time: startup, then readiness. Null ends it.</summary>
-    public void SetProbe(ProbeLoop? probe)
+    /// <summary>One probe that gates at a time: startup, then readiness.</summary>
+    public void SetProbe(ProbeLoop probe) => Replace(ref _probe, probe);
+
+    /// <summary>The liveness probe, when it is one that asks.</summary>
+    public void SetLivenessProbe(ProbeLoop probe) => Replace(ref _livenessProbe, probe);
+
+    /// <summary>A token for looking at the process's liveness; cancelled with the other probes.</summary>
+    public CancellationToken BeginLiveness()
+    {
+        lock (_gate)
+        {
+            _liveness ??= CancellationTokenSource.CreateLinkedTokenSource(_over.Token);
+            return _liveness.Token;
+        }
+    }
+
+    /// <summary>Nobody asks any more.</summary>
+    public void EndProbes()
+    {
+        Replace(ref _probe, null);
+        Replace(ref _livenessProbe, null);
+        lock (_gate)
+        {
+            _liveness?.Cancel();
+        }
+    }
+
+    private void Replace(ref ProbeLoop? slot, ProbeLoop? probe)
     {
         ProbeLoop? last;
         lock (_gate)
         {
-            (last, _probe) = _isOver ? (probe, null) : (_probe, probe);
+            (last, slot) = _isOver ? (probe, null) : (slot, probe);
         }
 
         _ = last?.DisposeAsync().AsTask(); // cancelled at once; its end need not be awaited, since late reports of a generation are void
@@ -119,9 +147,10 @@ internal sealed class Generation(int number) : IDisposable
         }
 
         _over.Cancel();
-        SetProbe(null);
+        EndProbes();
         Array.ForEach(held, one => one.Dispose());
         _drain?.Dispose();
+        _liveness?.Dispose();
 
         // _over is not disposed: an effect that is just ending may still look at its token, and a source without a timer holds nothing.
     }

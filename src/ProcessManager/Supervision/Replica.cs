@@ -1,5 +1,6 @@
 using LlmGateway.Probes;
 using LlmGateway.ProcessManager.Replicas;
+using LlmGateway.ProcessManager.Supervision.Liveness;
 
 namespace LlmGateway.ProcessManager.Supervision;
 
@@ -84,7 +85,25 @@ internal sealed record Replica
     /// <summary>The last readiness finding, for a person.</summary>
     public string? ReadinessFinding { get; init; }
 
+    /// <summary>Readiness fails because nothing answers in time.</summary>
+    public bool IsSilent { get; init; }
+
+    /// <summary>The last liveness verdict of this generation; null before the first.</summary>
+    public LivenessHealth? Liveness { get; init; }
+
+    /// <summary>The last liveness finding, for a person.</summary>
+    public string? LivenessFinding { get; init; }
+
+    /// <summary>It uses CPU or makes progress.</summary>
+    public bool IsWorking { get; init; }
+
+    /// <summary>Slots that it has lost for good.</summary>
+    public int LeakedSlots { get; init; }
+
     public int Slots { get; init; }
+
+    /// <summary>Since when it is ready, or busy since; the monotonic clock.</summary>
+    public TimeSpan? ReadySince { get; init; }
 
     public RestartHistory History { get; init; } = RestartHistory.Empty;
 
@@ -98,6 +117,9 @@ internal sealed record Replica
     public int Restarts { get; init; }
 
     public ExitReport? LastExit { get; init; }
+
+    /// <summary>While failed: it is tried again when what it is started from changes.</summary>
+    public bool AwaitsChange { get; init; }
 
     public DateTimeOffset? NextTryAt { get; init; }
 }

@@ -4,12 +4,13 @@ using System.Security.Cryptography;
 using LlmGateway.Probes;
 using LlmGateway.ProcessManager.Launching;
 using LlmGateway.ProcessManager.Replicas;
+using LlmGateway.ProcessManager.Supervision.Liveness;
 
 namespace LlmGateway.ProcessManager.Supervision;
 
 /// <summary>Carries out effects for one replica. Started by its supervisor's loop only, never awaited; what comes of it goes back as an event.</summary>
 internal sealed class ReplicaEffects(
-    ReplicaSetOptions options, int index, ReplicaSurroundings around, IReplicaTraffic traffic, OutputRing output, Action<SupervisorEvent> post)
+    ReplicaSetOptions options, int index, ReplicaSurroundings around, LivenessPool pool, IReplicaTraffic traffic, OutputRing output, Action<SupervisorEvent> post)
     : IDisposable
 {
     /// <summary>Lines of output that are kept with the report of an end.</summary>
@@ -22,6 +23,10 @@ internal sealed class ReplicaEffects(
 
     /// <summary>The timer of backoff or slow retry: it runs between two generations.</summary>
     private ITimer? _waiting;
+
+    /// <summary>The command's files as they were at the last launch, and at the last look since.</summary>
+    private ImmutableArray<string> _filesAtLaunch;
+    private ImmutableArray<string> _filesAtLastLook;
 
     public void Start(Effect effect)
     {
@@ -43,17 +48,29 @@ internal sealed class ReplicaEffects(
                 generation.ReleasePermit();
                 break;
             case Effect.Launch launch when Find(launch.Generation) is { } generation:
+                _filesAtLastLook = _filesAtLaunch = CommandFiles.Stamp(options, index);
                 Run(effect, generation, LaunchAsync);
                 break;
             case Effect.WatchStartup watch when Find(watch.Generation) is { } generation:
                 WatchStartup(generation);
                 break;
             case Effect.Warm warm when Find(warm.Generation) is { } generation:
-                generation.SetProbe(null);
+                generation.EndProbes();
                 Run(effect, generation, async it => post(await Warming.RunAsync(options, _backend, it, around.Time, around.Logger)));
                 break;
             case Effect.WatchReadiness watch when Find(watch.Generation) is { } generation:
                 WatchReadiness(generation);
+                break;
+            case Effect.WatchLiveness watch when Find(watch.Generation) is { } generation:
+                pool.Up(index);
+                WatchLiveness(generation);
+                break;
+            case Effect.Continue @continue when Find(@continue.Generation) is { } generation:
+                Log.Continued(around.Logger, _backend);
+                generation.Child?.Continue();
+                break;
+            case Effect.CheckFiles check:
+                CheckFiles(check);
                 break;
             case Effect.AwaitDrained drain when Find(drain.Generation) is { } generation:
                 var token = generation.BeginDrain();
@@ -63,11 +80,11 @@ internal sealed class ReplicaEffects(
                 traffic.Drop(_backend, drop.Generation);
                 break;
             case Effect.Terminate terminate when Find(terminate.Generation) is { } generation:
-                generation.SetProbe(null);
+                generation.EndProbes();
                 generation.Child?.Terminate();
                 break;
             case Effect.Kill kill when Find(kill.Generation) is { } generation:
-                generation.SetProbe(null);
+                generation.EndProbes();
                 generation.Child?.Kill();
                 break;
             case Effect.SetTimer timer:
@@ -212,9 +229,72 @@ internal sealed class ReplicaEffects(
                 if (report.Changed)
                 {
                     post(new SupervisorEvent.ReadinessChanged(
-                        generation.Number, report.Verdict.Health is ProbeHealth.Healthy, report.Result.ToString()));
+                        generation.Number,
+                        report.Verdict.Health is ProbeHealth.Healthy,
+                        report.Result.ToString(),
+                        report.Result.Reason is ProbeReason.Timeout));
                 }
             }));
+        }
+    }
+
+    private void WatchLiveness(Generation generation)
+    {
+        switch (options.Liveness)
+        {
+            case null:
+                break;
+            case { Kind: ProbeKind.Progress } progress:
+                var over = generation.BeginLiveness();
+                Run(new Effect.WatchLiveness(generation.Number), generation, it => FollowProgressAsync(it, progress, over));
+                break;
+            case { } asking:
+                generation.SetLivenessProbe(Probing(generation, "liveness", asking, report => OnLiveness(generation.Number, asking, report)));
+                break;
+        }
+    }
+
+    private async Task FollowProgressAsync(Generation generation, ProbeOptions progress, CancellationToken over)
+    {
+        using var senses = new LivenessSenses(_backend, generation.Number, generation.Child!, generation.Process!, traffic, progress.Timeout);
+        var watch = new LivenessWatch(
+            generation.Number, index, progress, LivenessLimits.Of(options, progress), pool, senses, around.Time, around.Random,
+            around.Metrics?.Counting(_backend, "liveness", _ => { }), post);
+        try
+        {
+            await watch.RunAsync(over);
+        }
+        catch (OperationCanceledException) when (over.IsCancellationRequested)
+        {
+            // The process is being ended.
+        }
+    }
+
+    /// <summary>A liveness probe that asks: as many failures in a row as it is allowed, and the process hangs.</summary>
+    private void OnLiveness(int generation, ProbeOptions probe, BackendReport report)
+    {
+        var (health, finding) = (LivenessHealth.Alive, default(string));
+        if (report.Verdict.Health is ProbeHealth.Unhealthy)
+        {
+            finding = $"Its liveness probe failed {report.Verdict.Failures} times in a row: {report.Result}.";
+            switch (pool.Ask(index, probe.Period))
+            {
+                case KillAnswer.Kill:
+                    post(new SupervisorEvent.FoundHung(generation, finding));
+                    return;
+                case var answer:
+                    health = answer is KillAnswer.Panic ? LivenessHealth.Suspect : LivenessHealth.Hung;
+                    break;
+            }
+        }
+        else
+        {
+            pool.Well(index);
+        }
+
+        if (report.Changed || health is not LivenessHealth.Alive)
+        {
+            post(new SupervisorEvent.LivenessChanged(generation, health, Finding: finding));
         }
     }
 
@@ -233,6 +313,18 @@ internal sealed class ReplicaEffects(
         {
             // Resumed, or over.
         }
+    }
+
+    /// <summary>A file that is still being copied changes from look to look: only one that stays as it is deserves a start.</summary>
+    private void CheckFiles(Effect.CheckFiles check)
+    {
+        var now = CommandFiles.Stamp(options, index);
+        if (!now.SequenceEqual(_filesAtLaunch) && now.SequenceEqual(_filesAtLastLook))
+        {
+            post(new SupervisorEvent.FilesChanged(check.Generation, check.Epoch));
+        }
+
+        _filesAtLastLook = now;
     }
 
     private void SetTimer(Effect.SetTimer timer)

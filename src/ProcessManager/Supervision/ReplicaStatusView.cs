@@ -1,4 +1,5 @@
 using LlmGateway.ProcessManager.Replicas;
+using LlmGateway.ProcessManager.Supervision.Liveness;
 
 namespace LlmGateway.ProcessManager.Supervision;
 
@@ -16,6 +17,7 @@ internal static class ReplicaStatusView
         ApiKey = replica.Process?.ApiKey,
         StartedAt = replica.Process?.StartedAt,
         Slots = replica.Slots,
+        LeakedSlots = Math.Min(replica.LeakedSlots, replica.Slots),
         RestartsInWindow = replica.History.CountIn(options.Restart.Window, now),
         Restarts = replica.Restarts,
         LastExit = replica.LastExit,
@@ -24,7 +26,7 @@ internal static class ReplicaStatusView
         Probes = new(
             replica.StartupPassed ? "passing" : "unknown",
             replica.ReadinessPasses switch { true => "passing", false => "failing", null => "unknown" },
-            "unknown"),
+            replica.Liveness switch { null => "unknown", LivenessHealth.Alive or LivenessHealth.Busy => "passing", _ => "failing" }),
     };
 
     private static string? WhyNot(Replica replica) => replica.State switch
@@ -36,7 +38,9 @@ internal static class ReplicaStatusView
         ReplicaState.Starting => "Its process starts.",
         ReplicaState.Loading => "It loads its model.",
         ReplicaState.Warming => "It has loaded; its slots are being read.",
-        ReplicaState.Busy => "It is busy and does not answer in time.",
+        ReplicaState.Busy => replica.Liveness is LivenessHealth.Busy ? replica.LivenessFinding : "It is busy and does not answer in time.",
+        ReplicaState.NotReady when replica.Liveness is LivenessHealth.Stopped => replica.LivenessFinding,
+        ReplicaState.NotReady when replica.Liveness is LivenessHealth.Hung => $"{replica.LivenessFinding} It is replaced when its pool can spare it.",
         ReplicaState.NotReady => $"Its readiness probe fails: {replica.ReadinessFinding}.",
         ReplicaState.Draining => replica.Afterwards switch
         {
@@ -49,6 +53,8 @@ internal static class ReplicaStatusView
         ReplicaState.Killing => replica.KilledBecause ?? "It is made to end.",
         ReplicaState.Stuck => "Its process does not end even after SIGKILL (a hung driver or disk); no other is started in its place.",
         ReplicaState.Backoff => $"Its process ended: {replica.LastExit?.Advice}",
+        ReplicaState.Failed when replica.AwaitsChange =>
+            $"It failed and is tried again when its program, its model or its configuration changes: {replica.LastExit?.Advice}",
         ReplicaState.Failed when replica.NextTryAt is null => $"It failed and waits for a person: {replica.LastExit?.Advice}",
         ReplicaState.Failed => $"It failed too often and is now tried every {RestartPolicy.SlowRetryDelay.TotalMinutes:0} minutes: {replica.LastExit?.Advice}",
         _ => replica.State.ToString(),

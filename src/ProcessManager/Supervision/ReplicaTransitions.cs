@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using LlmGateway.ProcessManager.Replicas;
+using LlmGateway.ProcessManager.Supervision.Liveness;
 
 namespace LlmGateway.ProcessManager.Supervision;
 
@@ -26,16 +27,20 @@ internal readonly record struct Step(Replica Next, ImmutableArray<Effect> Effect
 ///           | no progress, stranger on the address                   | Killing
 /// Loading   | startup probe passed / no progress, stranger           | Warming / Killing
 /// Warming   | slots and name known / wrong server                    | Ready, or Draining when held / Killing
-/// Ready     | readiness fails / drain, stop, restart                 | NotReady / Draining
+/// Ready     | readiness fails, process stopped / liveness busy, or   | NotReady / Busy
+///           |   readiness without an answer while it works           |
+///           | drain, stop, restart / hung                            | Draining / Killing
 ///           | stays for StableAfter                                  | Ready, with delay and budget anew
-/// NotReady  | readiness passes / drain, stop, restart                | Ready / Draining
-/// Draining  | resume                                                 | Ready, NotReady
+/// NotReady  | as Ready, when that changes                            | Ready, Busy, Draining, Killing
+/// Busy      | as Ready, when that changes                            | Ready, NotReady, Draining, Killing
+/// Draining  | resume / hung                                          | Ready, NotReady, Busy / Killing
 ///           | drained or DrainTimeout, when asked to stop or restart | Stopping
 /// Stopping  | StopTimeout                                            | Killing
 /// Killing   | KillTimeout                                            | Stuck
 /// Stuck     | nothing but the end of its process: no replacement     | (end)
 /// Backoff   | timer, start, restart, reset / stop                    | Queued / Stopped
 /// Failed    | slow-retry timer, start, restart, reset / stop         | Queued / Stopped
+///           | permanent cause: its files have changed                | Queued
 /// any live  | its process died                                       | Killing: what it left in its group is swept up
 /// any live  | exited: nothing of it lives                            | (end)
 /// (end)     | asked to stop / asked to restart / restart policy      | Stopped / Queued / Queued, Backoff, Failed, Stopped
@@ -48,6 +53,9 @@ internal static class ReplicaTransitions
 {
     /// <summary>From SIGKILL until we say that a process is stuck.</summary>
     public static readonly TimeSpan KillTimeout = TimeSpan.FromSeconds(5);
+
+    /// <summary>Between two looks at the files of one that failed for a permanent cause.</summary>
+    public static readonly TimeSpan FileCheckPeriod = TimeSpan.FromSeconds(2);
 
     public static Step Apply(Replica replica, SupervisorEvent @event, in Circumstances now)
     {
@@ -70,9 +78,14 @@ internal static class ReplicaTransitions
                 => Kill(replica with { KilledFor = failed.Cause, KilledBecause = failed.Message }),
             SupervisorEvent.Warmed warmed when replica.State is ReplicaState.Warming => OnWarmed(replica, warmed.Slots, now),
             SupervisorEvent.ReadinessChanged readiness => OnReadiness(replica, readiness, now),
+            SupervisorEvent.LivenessChanged liveness => OnLiveness(replica, liveness, now),
+            SupervisorEvent.ContinueDue when IsServing(replica) && replica.Phase is ProcessPhase.Alive => Stay(replica, new Effect.Continue(replica.Generation)),
+            SupervisorEvent.FoundHung hung when IsServing(replica) => Kill(replica with { KilledFor = ExitCause.Hung, KilledBecause = hung.Finding }),
             SupervisorEvent.Drained drained => OnDrained(replica, drained.Epoch, now),
             SupervisorEvent.Died => OnDied(replica),
             SupervisorEvent.Exited exited => OnExited(replica, exited.Evidence, now),
+            SupervisorEvent.FilesChanged files when files.Epoch == replica.Epoch && replica is { State: ReplicaState.Failed, AwaitsChange: true }
+                => Queue(replica with { History = replica.History with { ModelRetries = 0 } }, cost: 0, isRestart: true),
             SupervisorEvent.TimerFired timer when timer.Epoch == replica.Epoch => OnTimer(replica, now),
             _ => Stay(replica),
         };
@@ -189,32 +202,44 @@ internal static class ReplicaTransitions
         }
 
         var report = new ExitReport(null, null, failed.Cause, failed.Message, now.WallNow, []);
-        return End(replica with { LastExit = report }, failed.Cause, now);
+        return End(replica with { LastExit = report }, new(failed.Cause, WasLaunched: false), now);
     }
 
     private static Step OnWarmed(Replica replica, int slots, in Circumstances now)
     {
-        var warm = replica with { Slots = slots, History = replica.History with { PortConflicts = 0 }, ReadinessPasses = null };
-        var release = new Effect.ReleasePermit(replica.Generation);
-        var watch = new Effect.WatchReadiness(replica.Generation);
+        var warm = replica with { Slots = slots, History = replica.History with { PortConflicts = 0, ModelRetries = 0 }, ReadinessPasses = null };
+        ImmutableArray<Effect> begin =
+            [new Effect.ReleasePermit(replica.Generation), new Effect.WatchReadiness(replica.Generation), new Effect.WatchLiveness(replica.Generation)];
         if (warm.Held)
         {
-            return To(warm with { Drained = true }, ReplicaState.Draining, release, watch); // it never had work
+            return To(warm with { Drained = true }, ReplicaState.Draining, begin); // it never had work
         }
 
         var step = Serve(warm, now);
-        return step with { Effects = step.Effects.AddRange(release, watch) };
+        return step with { Effects = step.Effects.AddRange(begin) };
     }
 
     private static Step OnReadiness(Replica replica, SupervisorEvent.ReadinessChanged readiness, in Circumstances now)
     {
-        var told = replica with { ReadinessPasses = readiness.Healthy, ReadinessFinding = readiness.Finding };
-        return (replica.State, readiness.Healthy) switch
-        {
-            (ReplicaState.Ready or ReplicaState.NotReady, _) => Serve(told, now),
-            _ => Stay(told),
-        };
+        var told = replica with { ReadinessPasses = readiness.Healthy, ReadinessFinding = readiness.Finding, IsSilent = readiness.IsSilent };
+        return IsServing(replica) && replica.State is not ReplicaState.Draining ? Serve(told, now) : Stay(told);
     }
+
+    private static Step OnLiveness(Replica replica, SupervisorEvent.LivenessChanged liveness, in Circumstances now)
+    {
+        var told = replica with
+        {
+            Liveness = liveness.Health,
+            LivenessFinding = liveness.Finding,
+            IsWorking = liveness.IsWorking,
+            LeakedSlots = liveness.Leaked,
+        };
+        return IsServing(replica) && replica.State is not ReplicaState.Draining ? Serve(told, now) : Stay(told);
+    }
+
+    /// <summary>Its process is up and wanted: probes may speak.</summary>
+    private static bool IsServing(Replica replica) =>
+        replica.State is ReplicaState.Ready or ReplicaState.Busy or ReplicaState.NotReady or ReplicaState.Draining;
 
     private static Step OnDrained(Replica replica, int epoch, in Circumstances now)
     {
@@ -250,7 +275,7 @@ internal static class ReplicaTransitions
 
         var read = ExitCauseClassifier.Read(now.Options.Kind, evidence, replica.Signalled, replica.KilledFor, replica.KilledBecause);
         var report = new ExitReport(read.Code, read.Signal, read.Cause, read.Advice, now.WallNow, evidence.Tail);
-        return End(replica with { LastExit = report }, read.Cause, now);
+        return End(replica with { LastExit = report }, new(read.Cause, replica.ReadySince is { } since ? now.Now - since : TimeSpan.Zero), now);
     }
 
     private static Step OnTimer(Replica replica, in Circumstances now) => replica.State switch
@@ -258,13 +283,17 @@ internal static class ReplicaTransitions
         ReplicaState.Draining when replica.Afterwards is not Afterwards.Policy => Terminate(replica, now),
         ReplicaState.Stopping => Kill(replica),
         ReplicaState.Killing => To(replica, ReplicaState.Stuck),
+        ReplicaState.Failed when replica.AwaitsChange => Stay(
+            replica,
+            new Effect.CheckFiles(replica.Generation, replica.Epoch),
+            new Effect.SetTimer(replica.Generation, replica.Epoch, FileCheckPeriod)),
         ReplicaState.Backoff or ReplicaState.Failed => Queue(replica, replica.StartCost, isRestart: true),
         ReplicaState.Ready => Stay(replica with { History = RestartHistory.Empty }),
         _ => Stay(replica),
     };
 
     /// <summary>The process of this generation is gone, or never came to be.</summary>
-    private static Step End(Replica replica, ExitCause cause, in Circumstances now)
+    private static Step End(Replica replica, in Ending ending, in Circumstances now)
     {
         var retire = new Effect.Retire(replica.Generation);
         var gone = replica with
@@ -275,6 +304,12 @@ internal static class ReplicaTransitions
             StartupPassed = false,
             ReadinessPasses = null,
             ReadinessFinding = null,
+            IsSilent = false,
+            Liveness = null,
+            LivenessFinding = null,
+            IsWorking = false,
+            LeakedSlots = 0,
+            ReadySince = null,
         };
         switch (replica.Afterwards)
         {
@@ -284,7 +319,7 @@ internal static class ReplicaTransitions
                 return After(retire, Queue(gone, cost: 0, isRestart: true));
         }
 
-        var decision = RestartPolicy.Decide(now.Options.Restart, gone.History, cause, now.Now, now.Random);
+        var decision = RestartPolicy.Decide(now.Options.Restart, gone.History, ending, now.Now, now.Random);
         gone = gone with { History = decision.History, StartCost = decision.Cost };
         return After(retire, decision.Action switch
         {
@@ -292,6 +327,7 @@ internal static class ReplicaTransitions
             RestartAction.Restart => WaitToRetry(gone, ReplicaState.Backoff, decision.Delay, now),
             RestartAction.SlowRetry => WaitToRetry(gone, ReplicaState.Failed, decision.Delay, now),
             RestartAction.Hold => To(gone, ReplicaState.Failed),
+            RestartAction.Await => WithTimer(gone, ReplicaState.Failed, FileCheckPeriod) is var step ? step with { Next = step.Next with { AwaitsChange = true } } : default,
             _ => To(gone, ReplicaState.Stopped),
         });
     }
@@ -313,16 +349,31 @@ internal static class ReplicaTransitions
         return To(queued, ReplicaState.Queued, new Effect.RequestPermit(queued.Generation));
     }
 
-    /// <summary>Ready, or not ready when the readiness probe says so; stays as it is when it is that already.</summary>
+    /// <summary>Ready, not ready or busy, as the probes say; stays as it is when it is that already.</summary>
     private static Step Serve(Replica replica, in Circumstances now)
     {
-        var state = replica.ReadinessPasses is false ? ReplicaState.NotReady : ReplicaState.Ready;
+        var state = replica switch
+        {
+            { Liveness: LivenessHealth.Stopped or LivenessHealth.Hung } => ReplicaState.NotReady,
+            { Liveness: LivenessHealth.Busy } or { ReadinessPasses: false, IsSilent: true, IsWorking: true } => ReplicaState.Busy,
+            { ReadinessPasses: false } => ReplicaState.NotReady,
+            _ => ReplicaState.Ready,
+        };
         if (state == replica.State)
         {
             return Stay(replica);
         }
 
-        return state is ReplicaState.Ready ? WithTimer(replica, state, now.Options.Restart.StableAfter) : To(replica, state);
+        // A busy spell does not break a healthy life; not being ready does.
+        TimeSpan? since = state is ReplicaState.NotReady ? null : replica is { State: ReplicaState.Ready or ReplicaState.Busy, ReadySince: { } before } ? before : now.Now;
+        var served = replica with { ReadySince = since };
+        if (state is not ReplicaState.Ready)
+        {
+            return To(served, state);
+        }
+
+        var left = now.Options.Restart.StableAfter - (now.Now - since!.Value);
+        return WithTimer(served, state, left > TimeSpan.Zero ? left : TimeSpan.FromMilliseconds(1));
     }
 
     private static Step BeginDrain(Replica replica, TimeSpan? limit)
@@ -371,7 +422,7 @@ internal static class ReplicaTransitions
         To(replica, state, new Effect.SetTimer(replica.Generation, replica.Epoch + 1, delay));
 
     private static Step To(Replica replica, ReplicaState state, params ImmutableArray<Effect> effects) =>
-        new(replica with { State = state, Epoch = replica.Epoch + 1, NextTryAt = null }, effects);
+        new(replica with { State = state, Epoch = replica.Epoch + 1, NextTryAt = null, AwaitsChange = false }, effects);
 
     private static Step Stay(Replica replica, params ImmutableArray<Effect> effects) => new(replica, effects);
 

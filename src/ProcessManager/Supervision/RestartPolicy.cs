@@ -8,12 +8,19 @@ namespace LlmGateway.ProcessManager.Supervision;
 /// <param name="Restarts">When the counted restarts happened, on the monotonic clock, oldest first; one entry per unit of cost.</param>
 /// <param name="Exhausted">The budget was spent, and the replica has not been stable since.</param>
 /// <param name="PortConflicts">Free retries for a taken address, in a row.</param>
-internal sealed record RestartHistory(int Failures, ImmutableArray<TimeSpan> Restarts, bool Exhausted, int PortConflicts)
+/// <param name="ModelRetries">Retries with a model that could not be loaded, in a row.</param>
+internal sealed record RestartHistory(int Failures, ImmutableArray<TimeSpan> Restarts, bool Exhausted, int PortConflicts, int ModelRetries = 0)
 {
     public static RestartHistory Empty { get; } = new(0, [], false, 0);
 
     public int CountIn(TimeSpan window, TimeSpan now) => Restarts.Count(at => at > now - window);
 }
+
+/// <summary>An end that nobody asked for.</summary>
+/// <param name="Cause">Why.</param>
+/// <param name="ReadyFor">How long it had been ready without a break.</param>
+/// <param name="WasLaunched">A process told the cause; else we saw it before the launch.</param>
+internal readonly record struct Ending(ExitCause Cause, TimeSpan ReadyFor = default, bool WasLaunched = true);
 
 /// <summary>What the policy says.</summary>
 internal enum RestartAction
@@ -24,8 +31,11 @@ internal enum RestartAction
     /// <summary>The budget is spent: try again after the long delay.</summary>
     SlowRetry,
 
-    /// <summary>Down until a person acts: the budget is spent or the cause is permanent.</summary>
+    /// <summary>Down until a person acts: the budget is spent.</summary>
     Hold,
+
+    /// <summary>Down until a person acts or what it is started from changes: the cause is permanent.</summary>
+    Await,
 
     /// <summary>Down, and rightly so.</summary>
     StayDown,
@@ -42,7 +52,19 @@ internal readonly record struct RestartDecision(RestartAction Action, TimeSpan D
 /// <remarks>
 /// The budget is a true sliding window: in any span of <c>Window</c> at most <c>MaxRestarts</c> counted restarts happen. For that a
 /// restart is entered when it happens (<see cref="Started"/>), and a decision counts the window that will end then. Once spent, the
-/// budget stays spent until the replica has been stable or a person resets it: a slow retry that fails is followed by a slow retry.
+/// budget stays spent until the replica has been ready for a whole window or a person resets it: a slow retry that fails is followed by a
+/// slow retry.
+/// <code>
+/// cause                                        | next start                                      | cost
+/// permanent_config, wrong_build                | when its files or its configuration change      | 0
+/// model_invalid, seen before the launch        | same                                            | 0
+/// model_invalid, said by the process           | once more after the backoff, then as above      | 1
+/// port_conflict                                | at once on another port, three times in a row   | 0, then 1
+/// oom                                          | after the backoff, 10 s at least                | 2
+/// vram                                         | after the backoff, 5 s at least                 | 1
+/// any other, the first one after 60 s of ready | at once                                         | 1
+/// any other                                    | after the backoff                               | 1
+/// </code>
 /// </remarks>
 internal static class RestartPolicy
 {
@@ -52,14 +74,25 @@ internal static class RestartPolicy
     /// <summary>Memory that the kernel has just taken back by force is not free again at once.</summary>
     public static readonly TimeSpan MinOomDelay = TimeSpan.FromSeconds(10);
 
+    /// <summary>A driver takes a moment to free what a dead process held on the GPU.</summary>
+    public static readonly TimeSpan MinVramDelay = TimeSpan.FromSeconds(5);
+
+    /// <summary>A server that was well for this long is started again at once when it fails.</summary>
+    public static readonly TimeSpan LongHealth = TimeSpan.FromSeconds(60);
+
     /// <summary>Free changes of address in a row; a further one is a failure like any other.</summary>
     public const int MaxPortConflicts = 3;
 
-    public static RestartDecision Decide(RestartOptions options, RestartHistory history, ExitCause cause, TimeSpan now, double random)
+    /// <summary>A file may be read while it is still being written: that deserves a second look.</summary>
+    public const int MaxModelRetries = 1;
+
+    public static RestartDecision Decide(RestartOptions options, RestartHistory history, in Ending end, TimeSpan now, double random)
     {
-        if (IsPermanent(cause))
+        var cause = end.Cause;
+        var isSecondLook = cause is ExitCause.ModelInvalid && end.WasLaunched && history.ModelRetries < MaxModelRetries;
+        if (IsPermanent(cause) && !isSecondLook)
         {
-            return new(RestartAction.Hold, TimeSpan.Zero, 0, history);
+            return new(options.Policy is RestartPolicyKind.Never ? RestartAction.Hold : RestartAction.Await, TimeSpan.Zero, 0, history);
         }
 
         var endedWell = cause is ExitCause.UnexpectedExit;
@@ -79,14 +112,15 @@ internal static class RestartPolicy
 
         var cost = cause is ExitCause.Oom ? 2 : 1;
         var failures = history.Failures + 1;
-        var delay = Backoff(options, failures, random);
-        if (cause is ExitCause.Oom && delay < MinOomDelay)
+        var delay = Delay(options, failures, end, random);
+        var next = history with
         {
-            delay = MinOomDelay;
-        }
-
-        var next = history with { Failures = failures, Restarts = Prune(history.Restarts, options.Window, now) };
-        if (!history.Exhausted && next.CountIn(options.Window, now + delay) + cost <= options.MaxRestarts)
+            Failures = failures,
+            Restarts = Prune(history.Restarts, options.Window, now),
+            Exhausted = history.Exhausted && end.ReadyFor < options.Window,
+            ModelRetries = history.ModelRetries + (isSecondLook ? 1 : 0),
+        };
+        if (!next.Exhausted && next.CountIn(options.Window, now + delay) + cost <= options.MaxRestarts)
         {
             return new(RestartAction.Restart, delay, cost, next);
         }
@@ -100,6 +134,18 @@ internal static class RestartPolicy
     /// <summary>The restart that was decided happens now.</summary>
     public static RestartHistory Started(RestartOptions options, RestartHistory history, int cost, TimeSpan now) =>
         cost == 0 ? history : history with { Restarts = Prune(history.Restarts, options.Window, now).AddRange(Enumerable.Repeat(now, cost)) };
+
+    private static TimeSpan Delay(RestartOptions options, int failures, in Ending end, double random)
+    {
+        var backoff = Backoff(options, failures, random);
+        return end.Cause switch
+        {
+            ExitCause.Oom => backoff > MinOomDelay ? backoff : MinOomDelay,
+            ExitCause.Vram => backoff > MinVramDelay ? backoff : MinVramDelay,
+            _ when failures == 1 && end.ReadyFor >= LongHealth => TimeSpan.Zero,
+            _ => backoff,
+        };
+    }
 
     /// <summary>min(MaxBackoff, InitialBackoff · 2^(failures − 1)) ± 25 %.</summary>
     public static TimeSpan Backoff(RestartOptions options, int failures, double random)

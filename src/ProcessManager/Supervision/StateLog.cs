@@ -35,7 +35,7 @@ internal static class StateLog
                 Log.Stuck(logger, status.Backend, status.Pid);
                 break;
             case ReplicaState.NotReady:
-                Log.NotReady(logger, status.Backend, after.ReadinessFinding);
+                Log.NotReady(logger, status.Backend, status.NotRoutableBecause);
                 break;
             default:
                 Log.StateChanged(logger, status.Backend, Names.Of(before.State), Names.Of(after.State), after.Generation, Detail(after, status, now));
@@ -50,6 +50,7 @@ internal static class StateLog
         {
             { NextTryAt: { } at } => $"Next try in {(at - now.WallNow).TotalSeconds:0.0} s; {budget}.",
             { State: ReplicaState.Queued } => "Next try at once.",
+            { State: ReplicaState.Failed, AwaitsChange: true } => "Next try when its program, its model or its configuration changes, or when somebody starts it.",
             { State: ReplicaState.Failed } => $"No further try until somebody starts or resets it; {budget}.",
             _ => "It stays down.",
         };
@@ -60,7 +61,7 @@ internal static class StateLog
         ReplicaState.Ready when status is { StartedAt: { } started } => string.Create(
             CultureInfo.InvariantCulture,
             $": pid {status.Pid}, {status.Address}, {status.Slots} slots, {(now.WallNow - started).TotalSeconds:0.0} s after its launch"),
-        ReplicaState.Killing or ReplicaState.Draining => $": {status.NotRoutableBecause}",
+        ReplicaState.Killing or ReplicaState.Draining or ReplicaState.Busy => $": {status.NotRoutableBecause}",
         _ => string.Empty,
     };
 }

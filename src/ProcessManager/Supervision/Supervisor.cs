@@ -1,6 +1,7 @@
 using System.Threading.Channels;
 using LlmGateway.ProcessManager.Launching;
 using LlmGateway.ProcessManager.Replicas;
+using LlmGateway.ProcessManager.Supervision.Liveness;
 
 namespace LlmGateway.ProcessManager.Supervision;
 
@@ -24,12 +25,13 @@ internal sealed class Supervisor : IAsyncDisposable
     private readonly Task _loop;
     private ReplicaStatus _status;
 
-    public Supervisor(ReplicaSetOptions options, int index, ReplicaSurroundings around, IReplicaTraffic traffic, Action<ReplicaStatus> publish)
+    public Supervisor(
+        ReplicaSetOptions options, int index, ReplicaSurroundings around, LivenessPool pool, IReplicaTraffic traffic, Action<ReplicaStatus> publish)
     {
         (_options, _index, _around, _publish, _born) = (options, index, around, publish, around.Time.GetTimestamp());
         Output = new();
         _metrics = new($"{options.Model}/{index}", around.Metrics?.Meters);
-        _effects = new(options, index, around, traffic, Output, Post);
+        _effects = new(options, index, around, pool, traffic, Output, Post);
         _status = ReplicaStatusView.Of(options, index, new(), TimeSpan.Zero);
         _loop = Task.Run(RunAsync);
     }

@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using LlmGateway.ProcessManager.Replicas;
+using LlmGateway.ProcessManager.Supervision.Liveness;
 
 namespace LlmGateway.ProcessManager.Supervision;
 
@@ -36,8 +37,22 @@ internal abstract record SupervisorEvent
     /// <summary>The server said who it is and how many slots it has.</summary>
     internal sealed record Warmed(int Generation, int Slots) : Report(Generation);
 
-    /// <summary>The readiness verdict changed.</summary>
-    internal sealed record ReadinessChanged(int Generation, bool Healthy, string Finding) : Report(Generation);
+    /// <summary>The readiness verdict changed. <paramref name="IsSilent"/>: it fails because nothing answers in time.</summary>
+    internal sealed record ReadinessChanged(int Generation, bool Healthy, string Finding, bool IsSilent = false) : Report(Generation);
+
+    /// <summary>The liveness verdict changed, without leave to end the process.</summary>
+    /// <param name="Generation">Of the process.</param>
+    /// <param name="Health">The verdict.</param>
+    /// <param name="IsWorking">It uses CPU or makes progress: if it does not answer, it is busy.</param>
+    /// <param name="Leaked">Slots that it has lost for good.</param>
+    /// <param name="Finding">Why, for a person.</param>
+    internal sealed record LivenessChanged(int Generation, LivenessHealth Health, bool IsWorking = false, int Leaked = 0, string? Finding = null) : Report(Generation);
+
+    /// <summary>It has been stopped for long enough: SIGCONT, once.</summary>
+    internal sealed record ContinueDue(int Generation) : Report(Generation);
+
+    /// <summary>It hangs, and its pool can spare it.</summary>
+    internal sealed record FoundHung(int Generation, string Finding) : Report(Generation);
 
     /// <summary>No request runs there any more. <paramref name="Epoch"/> names the drain that it answers.</summary>
     internal sealed record Drained(int Generation, int Epoch) : Report(Generation);
@@ -47,6 +62,9 @@ internal abstract record SupervisorEvent
 
     /// <summary>Nothing of it lives, and its output has been read.</summary>
     internal sealed record Exited(int Generation, ExitEvidence Evidence) : Report(Generation);
+
+    /// <summary>What it is started from has changed, and stays as it is now. Void in any later epoch.</summary>
+    internal sealed record FilesChanged(int Generation, int Epoch) : Report(Generation);
 
     /// <summary>The timer that was set in this epoch is due; in any later epoch it is void.</summary>
     internal sealed record TimerFired(int Generation, int Epoch) : Report(Generation);

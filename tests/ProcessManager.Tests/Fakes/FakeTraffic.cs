@@ -26,5 +26,10 @@ internal sealed class FakeTraffic : IReplicaTraffic
         await _drained.Task.WaitAsync(cancellationToken);
     }
 
+    /// <summary>What the gateway is said to have on the replica.</summary>
+    public TrafficLook Now { get; set; }
+
+    public TrafficLook Look(string backend, int generation) => Now;
+
     public void Drop(string backend, int generation) => Calls.Enqueue($"drop {backend} {generation}");
 }

@@ -122,7 +122,7 @@ public sealed class ReplicaSetTests
     }
 
     [Fact]
-    public async Task Start_ModelCannotBeLoaded_FailsAtOnceWithAdvice()
+    public async Task Start_ModelCannotBeLoaded_FailsAfterASecondLookWithAdvice()
     {
         using var server = new ScriptServer();
         server.Set("exit-code", "1");
@@ -131,8 +131,22 @@ public sealed class ReplicaSetTests
         test.Set.Start();
 
         var failed = await test.UntilAsync(ReplicaState.Failed);
-        Assert.Equal((1, ExitCause.ModelInvalid, null), (failed.Generation, failed.LastExit!.Cause, failed.NextTryAt));
+        Assert.Equal((2, ExitCause.ModelInvalid, null), (failed.Generation, failed.LastExit!.Cause, failed.NextTryAt));
         Assert.Contains("exiting due to model loading error", failed.NotRoutableBecause, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Fault1_ProgramAppears_IsStartedByItself()
+    {
+        using var server = new ScriptServer();
+        var program = Path.Combine(server.Folder, "later");
+        await using var test = new ReplicaSetUnderTest(server.Options() with { Executable = program });
+        test.Set.Start();
+        await test.UntilAsync(ReplicaState.Failed);
+
+        File.Copy(server.Program, program); // with its mode
+        var ready = await test.UntilAsync(ReplicaState.Ready);
+        Assert.Equal((2, 0), (ready.Generation, ready.RestartsInWindow));
     }
 
     [Fact]

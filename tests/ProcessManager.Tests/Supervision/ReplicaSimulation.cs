@@ -1,6 +1,7 @@
 using LlmGateway.Probes;
 using LlmGateway.ProcessManager.Replicas;
 using LlmGateway.ProcessManager.Supervision;
+using LlmGateway.ProcessManager.Supervision.Liveness;
 
 namespace LlmGateway.ProcessManager.Tests.Supervision;
 
@@ -89,7 +90,13 @@ internal sealed class ReplicaSimulation(Random random)
                 _now += TimeSpan.FromSeconds(random.NextDouble() * (random.Next(20) == 0 ? 2000 : 20));
                 break;
             case 11 when Replica.Phase is ProcessPhase.Alive:
-                Deliver(new SupervisorEvent.ReadinessChanged(Replica.Generation, random.Next(2) == 0, "x"));
+                Deliver(random.Next(8) switch
+                {
+                    0 => new SupervisorEvent.FoundHung(Replica.Generation, "x"),
+                    1 => new SupervisorEvent.ContinueDue(Replica.Generation),
+                    < 4 => new SupervisorEvent.LivenessChanged(Replica.Generation, (LivenessHealth)random.Next(5), random.Next(2) == 0, random.Next(3), "x"),
+                    _ => new SupervisorEvent.ReadinessChanged(Replica.Generation, random.Next(2) == 0, "x", random.Next(2) == 0),
+                });
                 break;
             case 0 when random.Next(20) == 0:
                 Deliver(new SupervisorEvent.HurryAsked());
@@ -238,6 +245,9 @@ internal sealed class ReplicaSimulation(Random random)
                 break;
             case Effect.DropTraffic:
                 Check(Replica.State is ReplicaState.Stopping or ReplicaState.Killing, "drops traffic of a replica that serves");
+                break;
+            case Effect.Continue:
+                Check(_living == Replica.Generation, "continues a process that is not there");
                 break;
             case Effect.Terminate or Effect.Kill:
                 Check(_living == Replica.Generation, "signals a process that is not there");

@@ -3,6 +3,7 @@ using CsCheck;
 using LlmGateway.Probes;
 using LlmGateway.ProcessManager.Replicas;
 using LlmGateway.ProcessManager.Supervision;
+using LlmGateway.ProcessManager.Supervision.Liveness;
 
 namespace LlmGateway.ProcessManager.Tests.Supervision;
 
@@ -27,7 +28,7 @@ public sealed class ReplicaTransitionsTests
             seen.UnionWith(simulation.Seen);
         }
 
-        Assert.Equal(Enum.GetValues<ReplicaState>().Except([ReplicaState.Busy]), seen.Order());
+        Assert.Equal(Enum.GetValues<ReplicaState>(), seen.Order());
     }
 
     [Fact]
@@ -41,7 +42,10 @@ public sealed class ReplicaTransitionsTests
 
         Assert.Equal((ReplicaState.Ready, 4), (replica.State, replica.Slots));
         Assert.Equal(
-            [new Effect.Warm(1), new Effect.SetTimer(1, replica.Epoch, Options.Restart.StableAfter), new Effect.ReleasePermit(1), new Effect.WatchReadiness(1)],
+            [
+                new Effect.Warm(1), new Effect.SetTimer(1, replica.Epoch, Options.Restart.StableAfter), new Effect.ReleasePermit(1), new Effect.WatchReadiness(1),
+                new Effect.WatchLiveness(1),
+            ],
             effects);
     }
 
@@ -153,16 +157,103 @@ public sealed class ReplicaTransitionsTests
         Assert.Equal(ReplicaState.Ready, Follow(replica, new SupervisorEvent.ReadinessChanged(1, true, "passed")).Replica.State);
     }
 
+    [Fact]
+    public void Fault2_PermanentCause_LooksAtItsFilesAndStartsWhenTheyChange()
+    {
+        var (replica, effects) = Follow(
+            new Replica(), new SupervisorEvent.Asked(ReplicaVerb.Start), new SupervisorEvent.PermitGranted(1),
+            new SupervisorEvent.LaunchFailed(1, ExitCause.ModelInvalid, "There is no model."));
+        Assert.Equal((ReplicaState.Failed, true), (replica.State, replica.AwaitsChange));
+        Assert.Equal(new Effect.SetTimer(1, replica.Epoch, ReplicaTransitions.FileCheckPeriod), effects[^1]);
+        Assert.False(ReplicaStatusView.Of(Options, 0, replica, TimeSpan.Zero).IsComing);
+
+        var (same, look) = Follow(replica, new SupervisorEvent.TimerFired(1, replica.Epoch));
+        Assert.Equal([new Effect.CheckFiles(1, replica.Epoch), new Effect.SetTimer(1, replica.Epoch, ReplicaTransitions.FileCheckPeriod)], look);
+        Assert.Equal(replica, same);
+
+        Assert.Equal((ReplicaState.Queued, 0), Follow(replica, new SupervisorEvent.FilesChanged(1, replica.Epoch)).Replica is var next ? (next.State, next.StartCost) : default);
+        var (stopped, _) = Follow(replica, new SupervisorEvent.Asked(ReplicaVerb.Stop));
+        Assert.Equal(ReplicaState.Stopped, Follow(stopped, new SupervisorEvent.FilesChanged(1, replica.Epoch)).Replica.State);
+    }
+
+    [Fact]
+    public void Apply_BusyForAWhile_DoesNotBreakAHealthyLife()
+    {
+        var ready = Ready();
+        var (busy, _) = FollowAt(TimeSpan.FromSeconds(40), ready, new SupervisorEvent.LivenessChanged(1, LivenessHealth.Busy));
+        var (again, effects) = FollowAt(TimeSpan.FromSeconds(100), busy, new SupervisorEvent.LivenessChanged(1, LivenessHealth.Alive));
+        Assert.Equal(TimeSpan.Zero, again.ReadySince);
+        Assert.Equal([new Effect.SetTimer(1, again.Epoch, Options.Restart.StableAfter - TimeSpan.FromSeconds(100))], effects);
+
+        // Well for more than a minute: the first failure is answered at once.
+        var (dead, _) = FollowAt(TimeSpan.FromSeconds(101), again, new SupervisorEvent.Died(1), new SupervisorEvent.Exited(1, new(139, false, [])));
+        Assert.Equal((ReplicaState.Queued, 1), (dead.State, dead.StartCost));
+    }
+
+    [Fact]
+    public void Apply_SilentWhileItWorks_IsBusyAndNotNotReady()
+    {
+        var (replica, effects) = Follow(Ready(), new SupervisorEvent.LivenessChanged(1, LivenessHealth.Alive, IsWorking: true), new SupervisorEvent.ReadinessChanged(1, false, "no answer", IsSilent: true));
+        Assert.Equal(ReplicaState.Busy, replica.State);
+        Assert.Empty(effects);
+        Assert.True(ReplicaStatusView.Of(Options, 0, replica, TimeSpan.Zero) is { IsRoutable: false, IsComing: true });
+
+        Assert.Equal(ReplicaState.NotReady, Follow(replica, new SupervisorEvent.LivenessChanged(1, LivenessHealth.Alive)).Replica.State);
+        Assert.Equal(ReplicaState.Ready, Follow(replica, new SupervisorEvent.ReadinessChanged(1, true, "passed")).Replica.State);
+    }
+
+    [Theory]
+    [InlineData(LivenessHealth.Alive, ReplicaState.Ready, "passing")]
+    [InlineData(LivenessHealth.Busy, ReplicaState.Busy, "passing")]
+    [InlineData(LivenessHealth.Stopped, ReplicaState.NotReady, "failing")]
+    [InlineData(LivenessHealth.Suspect, ReplicaState.Ready, "failing")]
+    [InlineData(LivenessHealth.Hung, ReplicaState.NotReady, "failing")]
+    internal void Apply_LivenessChanges_GatesTrafficAndKillsNothing(LivenessHealth health, ReplicaState state, string probe)
+    {
+        var (replica, effects) = Follow(Ready(), new SupervisorEvent.LivenessChanged(1, health, Finding: "Something."));
+        Assert.Equal(state, replica.State);
+        Assert.Empty(effects);
+        Assert.Equal(probe, ReplicaStatusView.Of(Options, 0, replica, TimeSpan.Zero).Probes.Liveness);
+    }
+
+    [Fact]
+    public void Apply_StoppedForAWhile_IsContinuedOnlyWhileItServes()
+    {
+        var (replica, effects) = Follow(Ready(), new SupervisorEvent.ContinueDue(1));
+        Assert.Equal([new Effect.Continue(1)], effects);
+        (_, effects) = Follow(replica with { State = ReplicaState.Stopping }, new SupervisorEvent.ContinueDue(1));
+        Assert.Empty(effects);
+    }
+
+    [Theory]
+    [InlineData(ReplicaState.Ready)]
+    [InlineData(ReplicaState.Busy)]
+    [InlineData(ReplicaState.NotReady)]
+    [InlineData(ReplicaState.Draining)]
+    internal void Apply_FoundHung_KillsAndReplaces(ReplicaState state)
+    {
+        var (replica, effects) = Follow(Ready() with { State = state }, new SupervisorEvent.FoundHung(1, "It stood still."));
+        Assert.Equal(ReplicaState.Killing, replica.State);
+        Assert.Equal([new Effect.DropTraffic(1), new Effect.Kill(1), new Effect.SetTimer(1, replica.Epoch, ReplicaTransitions.KillTimeout)], effects);
+
+        (replica, _) = Follow(replica, new SupervisorEvent.Exited(1, new(137, false, [])));
+        Assert.Equal((ReplicaState.Backoff, ExitCause.Hung, "It stood still."), (replica.State, replica.LastExit!.Cause, replica.LastExit.Advice));
+        Assert.Null(replica.Liveness);
+    }
+
     private static Replica Ready() => Follow(
         new Replica(), new SupervisorEvent.Asked(ReplicaVerb.Start), new SupervisorEvent.PermitGranted(1), new SupervisorEvent.Launched(1, Live),
         new SupervisorEvent.StartupPassed(1), new SupervisorEvent.Warmed(1, 4)).Replica;
 
-    private static (Replica Replica, ImmutableArray<Effect> Effects) Follow(Replica replica, params SupervisorEvent[] events)
+    private static (Replica Replica, ImmutableArray<Effect> Effects) Follow(Replica replica, params SupervisorEvent[] events) =>
+        FollowAt(TimeSpan.Zero, replica, events);
+
+    private static (Replica Replica, ImmutableArray<Effect> Effects) FollowAt(TimeSpan now, Replica replica, params SupervisorEvent[] events)
     {
         var effects = ImmutableArray.CreateBuilder<Effect>();
         foreach (var @event in events)
         {
-            var step = ReplicaTransitions.Apply(replica, @event, new(Options, TimeSpan.Zero, DateTimeOffset.UnixEpoch, 0.5));
+            var step = ReplicaTransitions.Apply(replica, @event, new(Options, now, DateTimeOffset.UnixEpoch, 0.5));
             replica = step.Next;
             effects.AddRange(step.Effects);
         }

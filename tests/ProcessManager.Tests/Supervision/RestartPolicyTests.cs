@@ -34,9 +34,9 @@ public sealed class RestartPolicyTests
     [Theory]
     [InlineData(RestartPolicyKind.Always, ExitCause.Crash, RestartAction.Restart)]
     [InlineData(RestartPolicyKind.Always, ExitCause.UnexpectedExit, RestartAction.Restart)]
-    [InlineData(RestartPolicyKind.Always, ExitCause.PermanentConfig, RestartAction.Hold)]
-    [InlineData(RestartPolicyKind.Always, ExitCause.ModelInvalid, RestartAction.Hold)]
-    [InlineData(RestartPolicyKind.Always, ExitCause.WrongBuild, RestartAction.Hold)]
+    [InlineData(RestartPolicyKind.Always, ExitCause.PermanentConfig, RestartAction.Await)]
+    [InlineData(RestartPolicyKind.Always, ExitCause.ModelInvalid, RestartAction.Restart)]
+    [InlineData(RestartPolicyKind.Always, ExitCause.WrongBuild, RestartAction.Await)]
     [InlineData(RestartPolicyKind.Always, ExitCause.StartTimeout, RestartAction.Restart)]
     [InlineData(RestartPolicyKind.Always, ExitCause.Hung, RestartAction.Restart)]
     [InlineData(RestartPolicyKind.OnFailure, ExitCause.Crash, RestartAction.Restart)]
@@ -45,7 +45,7 @@ public sealed class RestartPolicyTests
     [InlineData(RestartPolicyKind.Never, ExitCause.UnexpectedExit, RestartAction.StayDown)]
     [InlineData(RestartPolicyKind.Never, ExitCause.Crash, RestartAction.Hold)]
     internal void Decide_PolicyAndCause_SaysWhatToDo(RestartPolicyKind policy, ExitCause cause, RestartAction action) =>
-        Assert.Equal(action, RestartPolicy.Decide(Defaults with { Policy = policy }, RestartHistory.Empty, cause, TimeSpan.Zero, 0.5).Action);
+        Assert.Equal(action, RestartPolicy.Decide(Defaults with { Policy = policy }, RestartHistory.Empty, new(cause), TimeSpan.Zero, 0.5).Action);
 
     [Fact]
     public void Decide_PortConflict_IsFreeThreeTimesInARowThenCounts()
@@ -53,21 +53,44 @@ public sealed class RestartPolicyTests
         var history = RestartHistory.Empty;
         for (var i = 0; i < RestartPolicy.MaxPortConflicts; i++)
         {
-            var free = RestartPolicy.Decide(Defaults, history, ExitCause.PortConflict, TimeSpan.Zero, 0.5);
+            var free = RestartPolicy.Decide(Defaults, history, new(ExitCause.PortConflict), TimeSpan.Zero, 0.5);
             Assert.Equal((RestartAction.Restart, TimeSpan.Zero, 0), (free.Action, free.Delay, free.Cost));
             history = free.History;
         }
 
-        var counted = RestartPolicy.Decide(Defaults, history, ExitCause.PortConflict, TimeSpan.Zero, 0.5);
+        var counted = RestartPolicy.Decide(Defaults, history, new(ExitCause.PortConflict), TimeSpan.Zero, 0.5);
         Assert.Equal((RestartAction.Restart, TimeSpan.FromSeconds(1), 1), (counted.Action, counted.Delay, counted.Cost));
     }
 
     [Fact]
+    public void Fault2_ModelInvalid_IsTriedOnceMoreAndThenAwaitsAnotherFile()
+    {
+        var first = RestartPolicy.Decide(Defaults, RestartHistory.Empty, new(ExitCause.ModelInvalid), TimeSpan.Zero, 0.5);
+        Assert.Equal((RestartAction.Restart, 1), (first.Action, first.Cost));
+        Assert.Equal(RestartAction.Await, RestartPolicy.Decide(Defaults, first.History, new(ExitCause.ModelInvalid), TimeSpan.Zero, 0.5).Action);
+
+        // Seen before the launch there is nothing to try.
+        Assert.Equal(RestartAction.Await, RestartPolicy.Decide(Defaults, RestartHistory.Empty, new(ExitCause.ModelInvalid, WasLaunched: false), TimeSpan.Zero, 0.5).Action);
+    }
+
+    [Theory]
+    [InlineData(ExitCause.Crash, 60, 0, 0)]
+    [InlineData(ExitCause.Hung, 3600, 0, 0)]
+    [InlineData(ExitCause.Crash, 59, 0, 1)]
+    [InlineData(ExitCause.Crash, 3600, 1, 2)]
+    [InlineData(ExitCause.Oom, 3600, 0, 10)]
+    [InlineData(ExitCause.Vram, 3600, 0, 5)]
+    internal void Decide_FirstFailureAfterLongHealth_IsRestartedAtOnce(ExitCause cause, int readySeconds, int failuresBefore, double delay) =>
+        Assert.Equal(
+            TimeSpan.FromSeconds(delay),
+            RestartPolicy.Decide(Defaults, RestartHistory.Empty with { Failures = failuresBefore }, new(cause, TimeSpan.FromSeconds(readySeconds)), TimeSpan.Zero, 0.5).Delay);
+
+    [Fact]
     public void Decide_Oom_WaitsTenSecondsAndCountsTwice()
     {
-        var decision = RestartPolicy.Decide(Defaults, RestartHistory.Empty, ExitCause.Oom, TimeSpan.Zero, 0.5);
+        var decision = RestartPolicy.Decide(Defaults, RestartHistory.Empty, new(ExitCause.Oom), TimeSpan.Zero, 0.5);
         Assert.Equal((TimeSpan.FromSeconds(10), 2), (decision.Delay, decision.Cost));
-        Assert.Equal(RestartAction.SlowRetry, RestartPolicy.Decide(Defaults with { MaxRestarts = 1 }, RestartHistory.Empty, ExitCause.Oom, TimeSpan.Zero, 0.5).Action);
+        Assert.Equal(RestartAction.SlowRetry, RestartPolicy.Decide(Defaults with { MaxRestarts = 1 }, RestartHistory.Empty, new(ExitCause.Oom), TimeSpan.Zero, 0.5).Action);
     }
 
     [Theory]
@@ -78,7 +101,7 @@ public sealed class RestartPolicyTests
         var options = Defaults with { MaxRestarts = 3, OnExhausted = onExhausted };
         var (history, now, starts) = (RestartHistory.Empty, TimeSpan.Zero, 1);
         RestartDecision decision;
-        while ((decision = RestartPolicy.Decide(options, history, ExitCause.Crash, now, 0.5)).Action is RestartAction.Restart)
+        while ((decision = RestartPolicy.Decide(options, history, new(ExitCause.Crash), now, 0.5)).Action is RestartAction.Restart)
         {
             now += decision.Delay;
             history = RestartPolicy.Started(options, decision.History, decision.Cost, now);
@@ -87,8 +110,15 @@ public sealed class RestartPolicyTests
 
         Assert.Equal((4, last), (starts, decision.Action));
 
+        // Ready for a whole window after a slow retry, the budget is there again.
+        if (onExhausted is RestartExhausted.SlowRetry)
+        {
+            var healthy = RestartPolicy.Decide(options, decision.History, new(ExitCause.Crash, ReadyFor: options.Window), now + TimeSpan.FromHours(2), 0.5);
+            Assert.Equal(RestartAction.Restart, healthy.Action);
+        }
+
         // Once spent it stays spent, however long ago the restarts were: one slow try is not followed by a burst.
-        Assert.Equal(last, RestartPolicy.Decide(options, decision.History, ExitCause.Crash, now + TimeSpan.FromHours(2), 0.5).Action);
+        Assert.Equal(last, RestartPolicy.Decide(options, decision.History, new(ExitCause.Crash), now + TimeSpan.FromHours(2), 0.5).Action);
     }
 
     [Fact]
@@ -104,7 +134,7 @@ public sealed class RestartPolicyTests
             foreach (var (lived, waitedForPermit, random, cause) in lives)
             {
                 now += TimeSpan.FromSeconds(lived);
-                var decision = RestartPolicy.Decide(options, history, cause, now, random);
+                var decision = RestartPolicy.Decide(options, history, new(cause), now, random);
                 if (decision.Action is not RestartAction.Restart)
                 {
                     history = RestartHistory.Empty; // an operator's reset: the count below begins anew, too

@@ -31,7 +31,10 @@ public sealed record ModelPart(string Name, string State, QueuePart Queue, IRead
 public sealed record QueuePart(int Depth, int Limit, long Bytes);
 
 public sealed record ReplicaPart(
-    string Backend, string Kind, string State, int? Pid, string? Address, SlotsPart Slots, int? RestartsInWindow, ExitPart? LastExit, string? NotRoutableBecause);
+    string Backend, string Kind, string State, int? Pid, string? Address, SlotsPart Slots, int? RestartsInWindow, ExitPart? LastExit, string? NotRoutableBecause,
+    ProbesPart? Probes, DateTimeOffset? NextTryAt);
+
+public sealed record ProbesPart(string Startup, string Readiness, string Liveness);
 
 public sealed record SlotsPart(int Total, int Busy, int Quarantined);
 

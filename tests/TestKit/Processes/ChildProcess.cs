@@ -126,11 +126,14 @@ public sealed partial class ChildProcess : IAsyncDisposable
     public Task WaitForOutputAsync(CancellationToken cancellationToken) => _reading.WaitAsync(Eventually.DefaultLimit, cancellationToken);
 
     /// <summary>Sends any signal by its number: 15 TERM, 2 INT, 9 KILL, 19 STOP, 18 CONT.</summary>
-    public void Signal(int signal)
+    public void Signal(int signal) => Signal(Id, signal);
+
+    /// <summary>Sends a signal to a process that a test knows, such as a replica of its gateway.</summary>
+    public static void Signal(int pid, int signal)
     {
-        if (Kill(Id, signal) != 0)
+        if (Kill(pid, signal) != 0)
         {
-            throw new InvalidOperationException($"Signal {signal} to process {Id} failed with error {Marshal.GetLastPInvokeError()}.");
+            throw new InvalidOperationException($"Signal {signal} to process {pid} failed with error {Marshal.GetLastPInvokeError()}.");
         }
     }
 
