@@ -7,12 +7,31 @@ internal enum TensorKind
 {
     F32 = 0,
     F16 = 1,
+    Q40 = 2,
+    Q80 = 8,
+    Q4K = 12,
+}
+
+/// <summary>How ggml lays numbers out: blocks of so many of them, in so many bytes.</summary>
+internal static class TensorKinds
+{
+    public static (int Numbers, int Bytes) Block(this TensorKind kind) => kind switch
+    {
+        TensorKind.F32 => (1, 4),
+        TensorKind.F16 => (1, 2),
+        TensorKind.Q40 => (32, 18),
+        TensorKind.Q80 => (32, 34),
+        TensorKind.Q4K => (256, 144),
+        _ => throw new ArgumentOutOfRangeException(nameof(kind), kind, null),
+    };
+
+    public static int RowBytes(this TensorKind kind, int columns) => checked(columns / kind.Block().Numbers * kind.Block().Bytes);
 }
 
 /// <summary>A tensor to be written: its shape has the fastest-moving dimension first, and its bytes are made when they are needed.</summary>
 internal sealed record Tensor(string Name, TensorKind Kind, long[] Shape, Action<Span<byte>> Fill)
 {
-    public int Bytes => checked((int)Shape.Aggregate(Kind == TensorKind.F32 ? 4L : 2L, (product, size) => product * size));
+    public int Bytes => checked((int)Shape.Skip(1).Aggregate((long)Kind.RowBytes((int)Shape[0]), (product, size) => product * size));
 }
 
 /// <summary>The GGUF container, version 3: header, metadata, tensor descriptions, then the tensors' bytes, each aligned.</summary>

@@ -14,6 +14,9 @@ var kvHeads = new Option<int?>("--kv-heads") { Description = "Heads of keys and 
 var feedForward = new Option<int?>("--ff") { Description = "Width of the feed-forward layers; a multiple of 32." };
 var vocabulary = new Option<int?>("--vocab") { Description = "Number of tokens. From 2048 on every word of words.txt is one token." };
 var context = new Option<int>("--ctx") { Description = "Context length in the metadata.", DefaultValueFactory = _ => 32768 };
+var experts = new Option<int>("--experts") { Description = "Experts of a mixture; two of them work on each token." };
+var slidingWindow = new Option<int>("--sliding-window") { Description = "Tokens that every second layer looks back (Gemma 2)." };
+var weights = new Option<TensorKind>("--weights") { Description = "How the weights are stored.", DefaultValueFactory = _ => TensorKind.F16 };
 var seed = new Option<ulong>("--seed") { Description = "Chooses the weights; the same arguments always give the same bytes.", DefaultValueFactory = _ => 1 };
 var endWeight = new Option<double>("--eos-weight")
 {
@@ -27,7 +30,7 @@ var command = new RootCommand("""
     for is the server around the model (start-up, health, slots, streaming, cancelling), with no download of any kind.
     """)
 {
-    output, preset, embedding, layers, heads, kvHeads, feedForward, vocabulary, context, seed, endWeight, name, noTemplate,
+    output, preset, embedding, layers, heads, kvHeads, feedForward, vocabulary, context, experts, slidingWindow, weights, seed, endWeight, name, noTemplate,
 };
 
 command.SetAction(arguments =>
@@ -42,6 +45,9 @@ command.SetAction(arguments =>
         FeedForward = arguments.GetValue(feedForward) ?? basis.FeedForward,
         Vocabulary = arguments.GetValue(vocabulary) ?? basis.Vocabulary,
         Context = arguments.GetValue(context),
+        Experts = arguments.GetValue(experts),
+        SlidingWindow = arguments.GetValue(slidingWindow),
+        Weights = arguments.GetValue(weights),
     };
     if (shape.Faults().ToArray() is { Length: > 0 } faults)
     {

@@ -13,7 +13,8 @@ internal sealed class RandomModel(ModelShape shape, string name, bool chatTempla
         "{% for message in messages %}<|{{ message['role'] }}|>\n{{ message['content'] }}\n{% endfor %}" +
         "{% if add_generation_prompt %}<|assistant|>\n{% endif %}";
 
-    private const uint MostlyF16 = 1;
+    /// <summary>llama.cpp's names of mixtures: F16, Q4_0, Q8_0, Q4_K_S.</summary>
+    private uint FileType => shape.Weights switch { TensorKind.Q40 => 2, TensorKind.Q80 => 7, TensorKind.Q4K => 14, _ => 1 };
 
     public void WriteTo(Stream stream)
     {
@@ -26,21 +27,34 @@ internal sealed class RandomModel(ModelShape shape, string name, bool chatTempla
 
     private void AddMetadata(GgufWriter gguf)
     {
-        gguf.Add("general.architecture", "llama");
+        var prefix = shape.Architecture;
+        gguf.Add("general.architecture", prefix);
         gguf.Add("general.type", "model");
         gguf.Add("general.name", name);
         gguf.Add("general.alignment", GgufWriter.Alignment);
-        gguf.Add("general.file_type", MostlyF16);
-        gguf.Add("llama.context_length", (uint)shape.Context);
-        gguf.Add("llama.embedding_length", (uint)shape.Embedding);
-        gguf.Add("llama.block_count", (uint)shape.Layers);
-        gguf.Add("llama.feed_forward_length", (uint)shape.FeedForward);
-        gguf.Add("llama.vocab_size", (uint)shape.Vocabulary);
-        gguf.Add("llama.rope.dimension_count", (uint)shape.HeadSize);
-        gguf.Add("llama.rope.freq_base", 10_000f);
-        gguf.Add("llama.attention.head_count", (uint)shape.Heads);
-        gguf.Add("llama.attention.head_count_kv", (uint)shape.KeyValueHeads);
-        gguf.Add("llama.attention.layer_norm_rms_epsilon", 1e-5f);
+        gguf.Add("general.file_type", FileType);
+        gguf.Add($"{prefix}.context_length", (uint)shape.Context);
+        gguf.Add($"{prefix}.embedding_length", (uint)shape.Embedding);
+        gguf.Add($"{prefix}.block_count", (uint)shape.Layers);
+        gguf.Add($"{prefix}.feed_forward_length", (uint)shape.FeedForward);
+        gguf.Add($"{prefix}.vocab_size", (uint)shape.Vocabulary);
+        gguf.Add($"{prefix}.rope.dimension_count", (uint)shape.HeadSize);
+        gguf.Add($"{prefix}.rope.freq_base", 10_000f);
+        gguf.Add($"{prefix}.attention.head_count", (uint)shape.Heads);
+        gguf.Add($"{prefix}.attention.head_count_kv", (uint)shape.KeyValueHeads);
+        gguf.Add($"{prefix}.attention.layer_norm_rms_epsilon", 1e-5f);
+        if (shape.Experts > 0)
+        {
+            gguf.Add($"{prefix}.expert_count", (uint)shape.Experts);
+            gguf.Add($"{prefix}.expert_used_count", (uint)shape.ExpertsUsed);
+        }
+
+        if (shape.SlidingWindow > 0)
+        {
+            gguf.Add($"{prefix}.attention.sliding_window", (uint)shape.SlidingWindow);
+            gguf.Add($"{prefix}.attention.key_length", (uint)shape.HeadSize);
+            gguf.Add($"{prefix}.attention.value_length", (uint)shape.HeadSize);
+        }
     }
 
     private void AddTokenizer(GgufWriter gguf)
@@ -76,22 +90,45 @@ internal sealed class RandomModel(ModelShape shape, string name, bool chatTempla
             Noise($"blk.{layer}.attn_v.weight", width, shape.KeyValueSize, inner);
             Noise($"blk.{layer}.attn_output.weight", width, width, inner);
             Norm($"blk.{layer}.ffn_norm.weight");
-            Noise($"blk.{layer}.ffn_gate.weight", width, shape.FeedForward, inner);
-            Noise($"blk.{layer}.ffn_up.weight", width, shape.FeedForward, inner);
-            Noise($"blk.{layer}.ffn_down.weight", shape.FeedForward, width, 1 / Math.Sqrt(shape.FeedForward));
+            if (shape.SlidingWindow > 0)
+            {
+                Norm($"blk.{layer}.post_attention_norm.weight");
+                Norm($"blk.{layer}.post_ffw_norm.weight");
+            }
+
+            FeedForward(layer);
         }
 
         Norm("output_norm.weight");
-        Noise("output.weight", width, shape.Vocabulary, 2 * inner, SilenceControls);
+        if (shape.SlidingWindow == 0)
+        {
+            Noise("output.weight", width, shape.Vocabulary, 2 * inner, then: SilenceControls); // Gemma's is its token embedding
+        }
+
+        void FeedForward(int layer)
+        {
+            var (many, suffix) = shape.Experts > 0 ? (shape.Experts, "_exps") : (1, "");
+            if (shape.Experts > 0)
+            {
+                Matrix($"blk.{layer}.ffn_gate_inp.weight", TensorKind.F16, [width, shape.Experts], inner);
+            }
+
+            Noise($"blk.{layer}.ffn_gate{suffix}.weight", width, shape.FeedForward, inner, many);
+            Noise($"blk.{layer}.ffn_up{suffix}.weight", width, shape.FeedForward, inner, many);
+            Noise($"blk.{layer}.ffn_down{suffix}.weight", shape.FeedForward, width, 1 / Math.Sqrt(shape.FeedForward), many);
+        }
 
         void Norm(string tensor) => gguf.Add(new Tensor(tensor, TensorKind.F32, [width], Ones));
 
-        void Noise(string tensor, int columns, int rows, double deviation, Action<Span<byte>>? then = null)
+        void Noise(string tensor, int columns, int rows, double deviation, int experts = 1, Action<Span<byte>>? then = null) =>
+            Matrix(tensor, shape.Weights, experts > 1 ? [columns, rows, experts] : [columns, rows], deviation, then);
+
+        void Matrix(string tensor, TensorKind kind, long[] sizes, double deviation, Action<Span<byte>>? then = null)
         {
             var noise = new TensorNoise(unchecked((seed * 100_003) + index++));
-            gguf.Add(new Tensor(tensor, TensorKind.F16, [columns, rows], bytes =>
+            gguf.Add(new Tensor(tensor, kind, sizes, bytes =>
             {
-                noise.Fill(bytes, deviation);
+                noise.Fill(bytes, kind, deviation);
                 then?.Invoke(bytes);
             }));
         }
@@ -99,11 +136,11 @@ internal sealed class RandomModel(ModelShape shape, string name, bool chatTempla
 
     private void SilenceControls(Span<byte> output)
     {
-        var row = shape.Embedding * 2;
+        var row = shape.Weights.RowBytes(shape.Embedding);
         output[..(Vocabulary.FirstText * row)].Clear();
         if (endWeight > 0)
         {
-            new TensorNoise(seed).Fill(output.Slice(Vocabulary.End * row, row), endWeight / Math.Sqrt(shape.Embedding));
+            new TensorNoise(seed).Fill(output.Slice(Vocabulary.End * row, row), shape.Weights, endWeight / Math.Sqrt(shape.Embedding));
         }
     }
 

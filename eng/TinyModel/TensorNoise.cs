@@ -29,6 +29,38 @@ internal sealed class TensorNoise(ulong seed)
         }
     }
 
+    /// <summary>The same for any kind of weights but F32: blocks of random integers under a scale that makes about the deviation.</summary>
+    public void Fill(Span<byte> bytes, TensorKind kind, double deviation)
+    {
+        if (kind == TensorKind.F16)
+        {
+            Fill(bytes, deviation);
+            return;
+        }
+
+        var block = kind.Block().Bytes;
+        for (var at = 0; at < bytes.Length; at += block)
+        {
+            var one = bytes.Slice(at, block);
+            for (var i = 0; i < block; i += sizeof(ulong))
+            {
+                var random = Next();
+                for (var j = i; j < Math.Min(i + sizeof(ulong), block); j++, random >>= 8)
+                {
+                    one[j] = (byte)random;
+                }
+            }
+
+            // Integers of 4 bits spread by 4.6, of 8 bits by 74; Q4_K has a second scale (of 6 bits) above, and an offset to take off.
+            var scale = (Half)(deviation / (kind is TensorKind.Q80 ? 74 : kind is TensorKind.Q40 ? 4.6 : 4.6 * 32));
+            BinaryPrimitives.WriteHalfLittleEndian(one, scale);
+            if (kind is TensorKind.Q4K)
+            {
+                BinaryPrimitives.WriteHalfLittleEndian(one[2..], (Half)((double)scale * 7.5));
+            }
+        }
+    }
+
     private ulong Next()
     {
         var mixed = _state += 0x9E37_79B9_7F4A_7C15;

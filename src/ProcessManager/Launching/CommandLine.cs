@@ -46,7 +46,7 @@ internal static class CommandLine
             return arguments;
         }
 
-        var given = new Arguments(arguments, options.Environment);
+        var given = new FlagArguments(arguments, options.Environment);
         var added = ImmutableArray.CreateBuilder<string>();
         void Add(Flag flag, string? value = null)
         {
@@ -109,15 +109,15 @@ internal static class CommandLine
 
     /// <summary>The local model file that the arguments name, or null.</summary>
     public static string? ModelFile(ImmutableArray<string> arguments, IReadOnlyDictionary<string, string?> environment) =>
-        new Arguments(arguments, environment).ValueOf(Model);
+        new FlagArguments(arguments, environment).ValueOf(Model);
 
     /// <summary>The names that the server will give itself.</summary>
     public static string? AliasOf(ImmutableArray<string> arguments, IReadOnlyDictionary<string, string?> environment) =>
-        new Arguments(arguments, environment).ValueOf(Alias);
+        new FlagArguments(arguments, environment).ValueOf(Alias);
 
     /// <summary>The key that the configuration gives the server, or null: then it gets one of ours.</summary>
     public static string? ConfiguredKey(ImmutableArray<string> arguments, IReadOnlyDictionary<string, string?> environment) =>
-        new Arguments(arguments, environment).ValueOf(ApiKey)?.Split(',')[0];
+        new FlagArguments(arguments, environment).ValueOf(ApiKey)?.Split(',')[0];
 
     /// <summary>What is wrong when the configuration fixes an address that is not the one of this launch, else null.</summary>
     public static string? PlaceProblem(ReplicaSetOptions options, ImmutableArray<string> arguments, LaunchPlace place)
@@ -127,7 +127,7 @@ internal static class CommandLine
             return null;
         }
 
-        var given = new Arguments(arguments, options.Environment);
+        var given = new FlagArguments(arguments, options.Environment);
         if (place.Port is not { } port)
         {
             return given.ValueOf(Host) is { } host && host != place.Host
@@ -156,35 +156,4 @@ internal static class CommandLine
     }
 
     private static string Text(int number) => number.ToString(CultureInfo.InvariantCulture);
-
-    private sealed record Flag(string Name, string[] OtherSpellings, string Variable)
-    {
-        /// <summary>llama-server reads <c>--n_gpu_layers</c> as <c>--n-gpu-layers</c>; so do we.</summary>
-        public bool IsSpelled(string argument)
-        {
-            var spelling = argument.StartsWith("--", StringComparison.Ordinal) ? argument.Replace('_', '-') : argument;
-            return spelling == Name || OtherSpellings.Contains(spelling);
-        }
-    }
-
-    private readonly record struct Arguments(ImmutableArray<string> Values, IReadOnlyDictionary<string, string?> Environment)
-    {
-        public bool Has(Flag flag) => Values.Any(flag.IsSpelled) || FromEnvironment(flag) is not null;
-
-        /// <summary>The value that counts: llama-server takes the last one, and a flag before a variable.</summary>
-        public string? ValueOf(Flag flag)
-        {
-            for (var i = Values.Length - 2; i >= 0; i--)
-            {
-                if (flag.IsSpelled(Values[i]))
-                {
-                    return Values[i + 1];
-                }
-            }
-
-            return FromEnvironment(flag);
-        }
-
-        private string? FromEnvironment(Flag flag) => Environment.TryGetValue(flag.Variable, out var value) ? value : null;
-    }
 }
