@@ -145,7 +145,7 @@ internal static class GatewayPipeline
                     return new ApiErrorResult(ApiErrors.InvalidKey).ExecuteAsync(context);
                 }
 
-                caller = new Caller(key.Name, key.Options.Priority, key.Options.Priority, key.Allows);
+                caller = new Caller(key.Name, key.Options.Priority, key.Options.Priority, key.Allows) { Weight = key.Options.Weight };
             }
 
             context.Features.Set(caller);

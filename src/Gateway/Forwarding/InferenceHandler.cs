@@ -1,6 +1,7 @@
 using LlmGateway.Gateway.Backends;
 using LlmGateway.Gateway.Requests;
 using LlmGateway.Gateway.Scheduling;
+using LlmGateway.Gateway.Scheduling.Breaking;
 using Yarp.ReverseProxy.Forwarder;
 
 namespace LlmGateway.Gateway.Forwarding;
@@ -107,6 +108,7 @@ internal sealed class InferenceHandler(
             {
                 run.FirstTokenAt = time.GetTimestamp();
                 request.Overhead.Enter(OverheadPhase.FirstToken);
+                lease.MarkFirstToken(time.GetElapsedTime(lease.GrantedAt));
                 if (request.Stream)
                 {
                     metrics.FirstToken(request.Model.Name, request.Priority, time.GetElapsedTime(request.ArrivedAt));
@@ -135,36 +137,40 @@ internal sealed class InferenceHandler(
         switch (end)
         {
             case AttemptEnd.Complete:
-                lease.End(LeaseEnd.Finished);
-                Count(run, attempt);
+                lease.End(LeaseEnd.Finished, UpstreamOutcome.Ok);
+                Count(run, attempt, lease);
                 return RequestOutcome.Ok;
 
             case AttemptEnd.Refused:
-                lease.End(LeaseEnd.Finished);
+                lease.End(LeaseEnd.Finished, UpstreamOutcome.Client);
                 await PassRefusalAsync(context, attempt, lease, request);
                 return RequestOutcome.ClientError;
 
             case AttemptEnd.ClientGone:
-                Count(run, attempt);
+                Count(run, attempt, lease);
                 return RequestOutcome.CancelledInFlight;
 
             case AttemptEnd.Broken:
-                Count(run, attempt);
+                lease.End(LeaseEnd.Abandoned, UpstreamOutcome.Fault);
+                Count(run, attempt, lease);
                 Log.StreamBroken(logger, request.Id, lease.Backend.Name, attempt.Fault?.GetBaseException().Message ?? "it ended early");
                 return RequestOutcome.StreamBroken;
 
             case AttemptEnd.NotOffered:
-                lease.End(LeaseEnd.Finished);
+                lease.End(LeaseEnd.Finished, UpstreamOutcome.Client);
                 return await RefuseAsync(context, request, ApiErrors.NotOffered(request.Model.Name));
 
             case AttemptEnd.TimedOut:
+                lease.End(LeaseEnd.Abandoned, UpstreamOutcome.Fault);
                 Log.NoFirstToken(logger, request.Id, lease.Backend.Name);
                 return await RefuseAsync(context, request, ApiErrors.BackendTimeout);
         }
 
         // Nothing has reached the client. The slot goes back first: whoever waits behind must not wait for the news.
         Log.AttemptFailed(logger, request.Id, lease.Backend.Name, end, attempt.BackendStatus, attempt.Fault?.GetBaseException().Message ?? "no reason given");
-        lease.End(end == AttemptEnd.Failed && attempt.BackendStatus == 0 ? LeaseEnd.Abandoned : LeaseEnd.Finished);
+        lease.End(
+            end == AttemptEnd.Failed && attempt.BackendStatus == 0 ? LeaseEnd.Abandoned : LeaseEnd.Finished,
+            end == AttemptEnd.Loading || attempt.BackendStatus == StatusCodes.Status429TooManyRequests ? UpstreamOutcome.Backpressure : UpstreamOutcome.Fault);
         var wasAlone = lease.WasAlone;
         lease.Dispose();
 
@@ -174,7 +180,7 @@ internal sealed class InferenceHandler(
             : await IsDeadAsync(lease.Backend, context.RequestAborted);
         if (!isDead)
         {
-            run.Ticket.Failed.Add(lease.Backend);
+            run.Ticket.FailedOn(lease.Backend);
         }
 
         var isSuspect = isDead && wasAlone && end == AttemptEnd.Failed && registry.CrashedByItself(lease.Backend);
@@ -197,7 +203,7 @@ internal sealed class InferenceHandler(
         return backend.Gone.IsCancellationRequested;
     }
 
-    private void Count(Run run, Attempt attempt)
+    private void Count(Run run, Attempt attempt, SlotLease lease)
     {
         var request = run.Ticket.Request;
         if (attempt.Usage is not { } usage)
@@ -205,6 +211,7 @@ internal sealed class InferenceHandler(
             return;
         }
 
+        lease.Spend(usage.Prompt, Math.Min(usage.Cached, usage.Prompt), usage.Completion);
         metrics.Tokens(request.Model.Name, request.Key, usage.Prompt, Math.Min(usage.Cached, usage.Prompt), usage.Completion);
         if (request.Stream && usage.Completion > 1)
         {

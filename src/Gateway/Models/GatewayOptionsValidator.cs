@@ -21,9 +21,7 @@ internal static partial class GatewayOptionsValidator
         [
             .. options.Models.SelectMany(pair => ModelWarnings(pair.Key, pair.Value, defaults)),
             .. options.Memory != new MemoryOptions() ? ["Memory bounds the prompt caches of local replicas, nothing else yet"] : Array.Empty<string>(),
-            .. options.Queue.MaxDepthPerKey is not null ? ["Queue:MaxDepthPerKey is read but not in effect yet"] : Array.Empty<string>(),
-            .. options.Keys.Where(key => key.Weight != 1 || key.Priority != Priority.Normal || key.Admin)
-                .Select(key => $"Keys:{key.Name}: Weight, Priority and Admin are read but not in effect yet"),
+            .. options.Keys.Where(key => key.Admin).Select(key => $"Keys:{key.Name}: Admin is read but not in effect yet"),
             .. options.Keys.Where(key => key.MaxConcurrent is not null || key.RequestsPerMinute is not null || key.TokensPerMinute is not null)
                 .Select(key => $"Keys:{key.Name}: limits are not enforced yet"),
         ];
@@ -38,7 +36,6 @@ internal static partial class GatewayOptionsValidator
             (model.Group is not null, nameof(model.Group)),
             (model.Breaker != defaults.Breaker, nameof(model.Breaker)),
             (model.Retry.BudgetRatio != defaults.Retry.BudgetRatio, "Retry:BudgetRatio"),
-            (model.Queue.MaxDepthPerKey is not null, "Queue:MaxDepthPerKey"),
             (model.MemoryBytes is not null, nameof(model.MemoryBytes)),
             (model.SlowStart != defaults.SlowStart, nameof(model.SlowStart)),
             (model.SetParams.Count > 0, nameof(model.SetParams)),

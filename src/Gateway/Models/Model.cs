@@ -7,10 +7,11 @@ namespace LlmGateway.Gateway.Models;
 
 /// <summary>How requests for one model wait, with every default filled in.</summary>
 /// <param name="MaxDepth">Most requests that may wait.</param>
+/// <param name="MaxDepthPerKey">Most requests of one API key that may wait.</param>
 /// <param name="MaxBytes">Most bytes of bodies held.</param>
 /// <param name="Timeout">Longest wait while a backend is ready.</param>
 /// <param name="HoldWhileLoading">Longest wait while none is ready but one is coming.</param>
-internal sealed record QueueLimits(int MaxDepth, long MaxBytes, TimeSpan Timeout, TimeSpan HoldWhileLoading);
+internal sealed record QueueLimits(int MaxDepth, int MaxDepthPerKey, long MaxBytes, TimeSpan Timeout, TimeSpan HoldWhileLoading);
 
 /// <summary>One model as it is built from its options: immutable.</summary>
 internal sealed class Model
@@ -24,6 +25,7 @@ internal sealed class Model
         ConfiguredSlots = options.Kind == ModelKind.Remote ? options.Remotes.Sum(remote => remote.Slots) : options.Replicas * options.Slots;
         Queue = new QueueLimits(
             options.Queue.MaxDepth ?? rootQueue.MaxDepth ?? 32 * ConfiguredSlots,
+            options.Queue.MaxDepthPerKey ?? rootQueue.MaxDepthPerKey ?? 4 * ConfiguredSlots,
             (options.Queue.MaxBytes ?? rootQueue.MaxBytes ?? ByteSize.FromMiB(256)).Bytes,
             options.Queue.Timeout ?? rootQueue.Timeout ?? TimeSpan.FromSeconds(60),
             options.Queue.HoldWhileLoading ?? rootQueue.HoldWhileLoading ?? TimeSpan.FromSeconds(120));

@@ -126,6 +126,9 @@ internal static class ApiErrors
     public static ApiError QueueTimeout(TimeSpan retryAfter) =>
         new(429, "queue_timeout", "No slot became free in time; try again later.") { RetryAfter = retryAfter };
 
+    public static ApiError DeadlineUnreachable(TimeSpan retryAfter) =>
+        new(429, "deadline_unreachable", "The wait for a slot would be too long for this request to be served in time; try again later.") { RetryAfter = retryAfter };
+
     public static ApiError ConcurrencyLimited(TimeSpan retryAfter) =>
         new(429, "concurrency_limited", "Too many requests are in the gateway at once; try again later.") { RetryAfter = retryAfter };
 

@@ -9,6 +9,9 @@ namespace LlmGateway.Gateway.Requests;
 /// <param name="Allows">Which models it may use.</param>
 internal sealed record Caller(string Name, Priority Ceiling, Priority Usual, Func<Model, bool> Allows)
 {
+    /// <summary>The key's share against other keys of the same priority.</summary>
+    public int Weight { get; init; } = 1;
+
     /// <summary>Anybody, where no keys are configured.</summary>
     public static Caller Anonymous { get; } = new("none", Priority.High, Priority.Normal, _ => true);
 }

@@ -28,6 +28,15 @@ internal sealed class InferenceRequest : IDisposable
     /// <summary>Name of the API key, or <c>none</c>.</summary>
     public required string Key { get; init; }
 
+    /// <summary>False where no keys are configured.</summary>
+    public bool HasKey { get; init; }
+
+    /// <summary>The key's share against other keys of the same priority.</summary>
+    public int Weight { get; init; } = 1;
+
+    /// <summary>Most tokens of one answer, or null.</summary>
+    public int? MaxTokens { get; init; }
+
     /// <summary>Longest time from arrival to the first token that the client grants, or null.</summary>
     public TimeSpan? FirstTokenWithin { get; init; }
 

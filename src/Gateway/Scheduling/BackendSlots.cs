@@ -25,6 +25,12 @@ internal sealed class BackendSlots(Backend backend)
 
     public int Free => Math.Max(0, Capacity - Busy - Quarantined);
 
+    /// <summary>Share of the slots that is taken.</summary>
+    public double Load => (double)(Busy + Quarantined) / Math.Max(1, Capacity);
+
+    /// <summary>Number of the hand-out in which nobody wanted its free slots.</summary>
+    public long UnwantedIn { get; set; }
+
     /// <summary>True when this request fits now. One that could use more slots than there are takes all of them.</summary>
     public bool Fits(int slots) => Capacity > 0 && Free >= Math.Min(slots, Total);
 

@@ -1,18 +1,16 @@
-using System.Collections.Immutable;
 using LlmGateway.Gateway.Backends;
 using LlmGateway.Gateway.Models;
 using LlmGateway.Gateway.Requests;
 using LlmGateway.Gateway.Scheduling.Order;
-using LlmGateway.Gateway.Scheduling.Placement;
 using LlmGateway.Gateway.Scheduling.Shedding;
 
 namespace LlmGateway.Gateway.Scheduling;
 
 /// <summary>One model's queue and the permits of its backends: admission, order and placement are one decision under one short lock.</summary>
 /// <remarks>
-/// Invariants: a backend's leases and quarantined slots never exceed its slots; a lease is released once; nobody waits while the first in line
-/// fits somewhere; whoever waits holds a place in the line until exactly one of grant, refusal or cancellation has happened.
-/// Waiters are completed after the lock is left.
+/// Invariants: a backend's leases and quarantined slots never exceed its slots; a lease is released once; nobody waits while a slot is free that may be
+/// his; whoever waits holds a place until exactly one of grant, refusal or cancellation has happened; nobody is granted a slot after his time.
+/// Waiters are told after the lock is left.
 /// </remarks>
 internal sealed class ModelQueue : IDisposable
 {
@@ -22,67 +20,65 @@ internal sealed class ModelQueue : IDisposable
     private readonly SchedulingMetrics _metrics;
     // Begins to watch a backend for slots that come back; called outside the lock.
     private readonly Action<ModelQueue, BackendSlots> _reclaim;
-    private readonly ITimer _expiry;
+    private readonly ITimer _wake;
 
-    private readonly WaitingLine _line = new();
+    private readonly WaitingRoom _room = new();
     private readonly List<BackendSlots> _backends = [];
+    private readonly Turns _turns;
     private readonly QueueClocks _clocks;
+    private readonly Admission _admission;
     private Model _model;
     private ApiError? _closed;
-    private WaitEstimate _estimate;
     private long _lastNumber;
-    private int _rotation;
-    private TimeSpan _expiryDue = Timeout.InfiniteTimeSpan;
-    private long _expiryArmedAt;
+    private long _wakesAt = long.MaxValue;
 
     public ModelQueue(Model model, TimeProvider time, Random random, SchedulingMetrics metrics, Action<ModelQueue, BackendSlots> reclaim)
     {
         (_model, _time, _random, _metrics, _reclaim) = (model, time, random, metrics, reclaim);
         _clocks = new QueueClocks(time);
-        _expiry = time.CreateTimer(static queue => ((ModelQueue)queue!).Expire(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+        _admission = new Admission(_room, _backends, _clocks, time, random);
+        _turns = new Turns(_room, _backends, IsLate_NeedsLock, waiter => Waited_NeedsLock(waiter) > StarvationGuard.Patience);
+        _wake = time.CreateTimer(static queue => ((ModelQueue)queue!).Wake(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
     }
 
     /// <summary>Gives a slot at once, or when it is this request's turn, or says why not.</summary>
     public ValueTask<SlotLease> AcquireAsync(QueueTicket ticket, CancellationToken cancellationToken)
     {
-        Waiter waiter;
+        SlotLease? answer;
+        Waiter? waiter;
+        var decisions = default(Decisions);
         lock (_lock)
         {
-            if (_closed is { } closed)
-            {
-                return ValueTask.FromResult(SlotLease.Refused(closed));
-            }
-
-            var isNew = ticket.Number == 0;
-            if (isNew)
-            {
-                ticket.Number = ++_lastNumber;
-            }
-
-            // Whoever is first in line goes first: a free slot that the first one does not fit into is not for the others either.
-            if ((_line.First is not { } first || ticket.Number < first.Ticket.Number) && TryGrant_NeedsLock(ticket) is { } lease)
-            {
-                return ValueTask.FromResult(lease);
-            }
-
-            if (Refusal_NeedsLock(ticket, isNew) is { } refusal)
-            {
-                _metrics.Rejected(_model.Name, refusal.Code);
-                return ValueTask.FromResult(SlotLease.Refused(refusal));
-            }
-
-            waiter = new Waiter(ticket, _clocks.Ready, _clocks.Coming);
-            _line.Enter(waiter);
-            Arm_NeedsLock(Remaining_NeedsLock(waiter));
+            answer = TryAcquire_NeedsLock(ticket, out waiter, ref decisions);
         }
 
-        return new ValueTask<SlotLease>(WaitAsync(waiter, cancellationToken));
+        Tell(decisions);
+        if (waiter is null)
+        {
+            if (answer!.Refusal is { } refusal)
+            {
+                _metrics.Rejected(_model.Name, refusal.Code);
+            }
+
+            return ValueTask.FromResult(answer);
+        }
+
+        if (!waiter.Task.IsCompleted)
+        {
+            waiter.Cancellation = cancellationToken.UnsafeRegister(static (waiter, token) => ((Waiter)waiter!).Queue.Cancel((Waiter)waiter, token), waiter);
+            if (waiter.Task.IsCompleted)
+            {
+                waiter.Cancellation.Unregister();
+            }
+        }
+
+        return new ValueTask<SlotLease>(waiter.Task);
     }
 
     /// <summary>Takes over a new snapshot of the model's backends.</summary>
     public void Update(BackendSnapshot snapshot)
     {
-        var done = new List<(Waiter, SlotLease)>();
+        var decisions = default(Decisions);
         lock (_lock)
         {
             foreach (var slots in _backends)
@@ -107,42 +103,46 @@ internal sealed class ModelQueue : IDisposable
 
             // One that left the snapshot is remembered only for the leases that still name it.
             _backends.RemoveAll(slots => slots.Busy == 0 && snapshot.Entries.All(entry => entry.Backend != slots.Backend));
-            _clocks.Switch(snapshot.Best);
-            Pump_NeedsLock(done);
-            Expire_NeedsLock(done);
+            if (_clocks.Switch(snapshot.Best))
+            {
+                _room.Reschedule(Schedule_NeedsLock);
+            }
+
+            HandOut_NeedsLock(ref decisions);
+            Expire_NeedsLock(ref decisions);
         }
 
-        Complete(done);
+        Tell(decisions);
     }
 
     /// <summary>Takes over the model's new limits. Nobody loses a place, but whoever has waited longer than is now allowed has waited.</summary>
     public void Configure(Model model)
     {
-        var done = new List<(Waiter, SlotLease)>();
+        var decisions = default(Decisions);
         lock (_lock)
         {
             _model = model;
-            Expire_NeedsLock(done);
+            _room.Reschedule(Schedule_NeedsLock);
+            Expire_NeedsLock(ref decisions);
         }
 
-        Complete(done);
+        Tell(decisions);
     }
 
     /// <summary>Refuses everybody who waits, and everybody who comes. Leases stay until they are given back.</summary>
     public void Close(ApiError refusal)
     {
-        var done = new List<(Waiter, SlotLease)>();
+        var decisions = default(Decisions);
         lock (_lock)
         {
             _closed = refusal;
-            foreach (var waiter in _line.All.ToArray())
+            while (_room.NextToExpire is { } waiter)
             {
-                Leave_NeedsLock(waiter, "refused");
-                done.Add((waiter, SlotLease.Refused(refusal)));
+                Leave_NeedsLock(waiter, SlotLease.Refused(refusal), "refused", ref decisions);
             }
         }
 
-        Complete(done);
+        Tell(decisions);
     }
 
     /// <summary>Notes that the backend works on a lease's request.</summary>
@@ -155,9 +155,9 @@ internal sealed class ModelQueue : IDisposable
     }
 
     /// <summary>Gives a lease's slots back and hands them on.</summary>
-    public void Release(SlotLease lease, LeaseEnd end)
+    public void Release(SlotLease lease)
     {
-        var done = new List<(Waiter, SlotLease)>();
+        var decisions = default(Decisions);
         var slots = lease.Permits!;
         TaskCompletionSource? idle;
         bool isQuarantined;
@@ -165,22 +165,19 @@ internal sealed class ModelQueue : IDisposable
         {
             slots.Busy -= lease.Slots;
             slots.Leases.Remove(lease);
-            isQuarantined = end == LeaseEnd.Abandoned && slots.Backend.HasSlotsEndpoint && !slots.Backend.Gone.IsCancellationRequested;
+            lease.Flow!.Ledger.Running--;
+            isQuarantined = lease.EndedAs == LeaseEnd.Abandoned && slots.Backend.HasSlotsEndpoint && !slots.Backend.Gone.IsCancellationRequested;
             if (isQuarantined)
             {
                 slots.Quarantined += lease.Slots;
             }
 
-            if (end == LeaseEnd.Finished)
-            {
-                _estimate.Record(_time.GetElapsedTime(lease.GrantedAt));
-            }
-
-            Pump_NeedsLock(done);
+            lease.Flow.Band.Charge(lease.Flow, _admission.Learn(lease) - lease.Ticket!.Cost);
+            HandOut_NeedsLock(ref decisions);
             idle = slots.TakeIdleSignal();
         }
 
-        Complete(done);
+        Tell(decisions);
         idle?.SetResult();
         if (isQuarantined)
         {
@@ -196,17 +193,17 @@ internal sealed class ModelQueue : IDisposable
     {
         // A request that was granted this long ago is at work if it is going to be: a slot was free for it.
         var certain = TimeSpan.FromMilliseconds(500);
-        var done = new List<(Waiter, SlotLease)>();
+        var decisions = default(Decisions);
         int left;
         lock (_lock)
         {
             var ours = slots.Leases.Where(lease => lease.IsStarted || _time.GetElapsedTime(lease.GrantedAt) > certain).Sum(lease => lease.Slots);
             slots.Quarantined = Math.Min(slots.Quarantined, Math.Max(0, (busy ?? 0) - ours));
             left = slots.Quarantined;
-            Pump_NeedsLock(done);
+            HandOut_NeedsLock(ref decisions);
         }
 
-        Complete(done);
+        Tell(decisions);
         return left;
     }
 
@@ -235,127 +232,105 @@ internal sealed class ModelQueue : IDisposable
         {
             return new QueueStatus(
                 _model.Name,
-                _line.Count,
+                _room.Count,
                 _model.Queue.MaxDepth,
-                _line.Bytes,
-                _line.First is { } first ? Waited_NeedsLock(first) : TimeSpan.Zero,
-                [.. Enum.GetValues<Priority>().Select(Band_NeedsLock)],
-                [.. _backends.Select(slots => new SlotStatus(slots.Backend.Name, slots.Total, slots.Busy, slots.Quarantined))]);
+                _room.Bytes,
+                _room.Bands.Max(band => Age_NeedsLock(band)),
+                [.. _room.Bands.Select(band => new BandStatus(band.Priority, band.Count, band.Bytes, Age_NeedsLock(band)))],
+                [.. _backends.Select(slots => new SlotStatus(slots.Backend.Name, slots.Total, slots.Busy, slots.Quarantined))])
+            {
+                PredictedWait = _admission.Wait(_room.BandOf(Priority.Normal)),
+                Keys = [.. _room.Ledgers.Where(key => key.Waiting + key.Running > 0).Select(key => new KeyStatus(key.Name, key.Waiting, key.Running))],
+            };
         }
     }
 
-    public void Dispose() => _expiry.Dispose();
+    public void Dispose() => _wake.Dispose();
 
-    private async Task<SlotLease> WaitAsync(Waiter waiter, CancellationToken cancellationToken)
+    private SlotLease? TryAcquire_NeedsLock(QueueTicket ticket, out Waiter? waiter, ref Decisions decisions)
     {
-        using var registration = cancellationToken.UnsafeRegister(_ => Cancel(waiter, cancellationToken), null);
-        return await waiter.Task;
-    }
-
-    private void Cancel(Waiter waiter, CancellationToken cancellationToken)
-    {
-        var done = new List<(Waiter, SlotLease)>();
-        bool left;
-        lock (_lock)
+        waiter = null;
+        if (_closed is { } closed)
         {
-            left = Leave_NeedsLock(waiter, "cancelled");
-            Pump_NeedsLock(done);
+            return SlotLease.Refused(closed);
         }
 
-        if (left)
-        {
-            waiter.TrySetCanceled(cancellationToken);
-        }
-
-        Complete(done);
-    }
-
-    private void Pump_NeedsLock(List<(Waiter, SlotLease)> done)
-    {
-        while (_line.First is { } first && TryGrant_NeedsLock(first.Ticket) is { } lease)
-        {
-            Leave_NeedsLock(first, "granted");
-            done.Add((first, lease));
-        }
-    }
-
-    private SlotLease? TryGrant_NeedsLock(QueueTicket ticket)
-    {
         var request = ticket.Request;
-        var candidates = Candidates_NeedsLock(ticket);
-        if (candidates.Count == 0 || LeastBusy.Pick(candidates, request.Slots, _rotation++ & int.MaxValue) is not { } slots)
+        var flow = _room.BandOf(request.Priority).FlowOf(_room.LedgerOf(request.Key, request.Weight));
+        var isNew = ticket.Number == 0;
+        if (isNew)
         {
-            return null;
+            ticket.Number = ++_lastNumber;
+            _admission.Estimate(ticket, flow.Ledger);
         }
 
-        var lease = new SlotLease(this, slots, Math.Min(request.Slots, slots.Total), _time.GetTimestamp(), slots.Leases.Count == 0);
+        if (_admission.IsHopeless(ticket))
+        {
+            return SlotLease.Refused(ApiErrors.DeadlineUnreachable(_admission.RetryAfter(flow, request.Slots)));
+        }
+
+        var isFree = _backends.Exists(static slots => slots.Free > 0);
+        if (isFree && _room.Count == 0 && _turns.Place(ticket) is { } slots)
+        {
+            return Grant_NeedsLock(ticket, flow, slots);
+        }
+
+        if (_admission.Refusal(ticket, flow, isNew, _model.Queue, out var wait) is { } refusal)
+        {
+            return SlotLease.Refused(refusal);
+        }
+
+        waiter = new Waiter(this, ticket, _clocks.Ready, _clocks.Coming) { Foretold = wait };
+        Schedule_NeedsLock(waiter);
+        _room.Enter(waiter, flow);
+        if (isFree)
+        {
+            HandOut_NeedsLock(ref decisions);
+        }
+
+        Arm_NeedsLock();
+        return null;
+    }
+
+    private SlotLease Grant_NeedsLock(QueueTicket ticket, Flow flow, BackendSlots slots)
+    {
         foreach (var other in slots.Leases)
         {
             other.WasAlone = false;
         }
 
+        var lease = new SlotLease(this, slots, ticket, flow, Math.Min(ticket.Request.Slots, slots.Total), _time.GetTimestamp());
         slots.Leases.Add(lease);
         slots.Busy += lease.Slots;
+        flow.Ledger.Running++;
+        flow.Band.Charge(flow, ticket.Cost);
         return lease;
     }
 
-    // One that fails fast is also the least busy: without this it would get the retry as well.
-    private List<BackendSlots> Candidates_NeedsLock(QueueTicket ticket)
+    private void HandOut_NeedsLock(ref Decisions decisions)
     {
-        if (ticket.Failed.Count == 0)
+        while (_turns.Next() is { } turn)
         {
-            return _backends;
+            if (turn.Backend is null)
+            {
+                Expire_NeedsLock(turn.Waiter, ref decisions);
+                continue;
+            }
+
+            Leave_NeedsLock(turn.Waiter, Grant_NeedsLock(turn.Waiter.Ticket, turn.Waiter.Flow!, turn.Backend), "granted", ref decisions);
         }
-
-        var others = _backends.FindAll(slots => slots.Capacity > 0 && !ticket.Failed.Contains(slots.Backend));
-        return others.Count > 0 ? others : _backends;
     }
 
-    private ApiError? Refusal_NeedsLock(QueueTicket ticket, bool isNew)
-    {
-        var retryAfter = RetryAfter_NeedsLock(_line.Count);
-        return _clocks.Condition switch
-        {
-            BackendCondition.Stopped => ApiErrors.NoBackend(retryAfter),
-            BackendCondition.Failed => ApiErrors.ModelLoadingFailed(retryAfter),
-            BackendCondition.Coming when ticket.WaitedComing >= _model.Queue.HoldWhileLoading => ApiErrors.NoBackend(retryAfter),
-            _ when isNew && (_line.Count >= _model.Queue.MaxDepth || _line.Bytes + ticket.Request.Body.Length > _model.Queue.MaxBytes) => ApiErrors.QueueFull(retryAfter),
-            _ => null,
-        };
-    }
+    private bool IsLate_NeedsLock(Waiter waiter) => waiter.ExpiresAt <= _time.GetTimestamp() || _admission.IsHopeless(waiter.Ticket);
 
-    private TimeSpan RetryAfter_NeedsLock(int ahead) =>
-        WaitEstimate.RetryAfter(_estimate.Behind(ahead, _backends.Sum(slots => slots.Total)), _random.NextDouble());
+    private TimeSpan Age_NeedsLock(Band band) => band.Oldest is { } oldest ? Waited_NeedsLock(oldest) : TimeSpan.Zero;
 
-    private bool Leave_NeedsLock(Waiter waiter, string outcome)
-    {
-        if (!_line.Leave(waiter))
-        {
-            return false;
-        }
+    private TimeSpan Waited_NeedsLock(Waiter waiter) => waiter.Ticket.Waited + ThisTime_NeedsLock(waiter);
 
-        var ticket = waiter.Ticket;
-        ticket.WaitedReady += _clocks.Ready - waiter.ReadyAtEntry;
-        ticket.WaitedComing += _clocks.Coming - waiter.ComingAtEntry;
-        _metrics.Waited(_model.Name, ticket.Request.Priority, outcome, ticket.Waited);
-        return true;
-    }
+    private TimeSpan ThisTime_NeedsLock(Waiter waiter) => _clocks.Ready - waiter.ReadyAtEntry + (_clocks.Coming - waiter.ComingAtEntry);
 
-    private BandStatus Band_NeedsLock(Priority band)
-    {
-        Waiter[] waiters = [.. _line.All.Where(waiter => waiter.Ticket.Request.Priority == band)];
-        return new BandStatus(
-            band,
-            waiters.Length,
-            waiters.Sum(waiter => (long)waiter.Ticket.Request.Body.Length),
-            waiters.Length == 0 ? TimeSpan.Zero : Waited_NeedsLock(waiters[0]));
-    }
-
-    private TimeSpan Waited_NeedsLock(Waiter waiter) =>
-        waiter.Ticket.Waited + (_clocks.Ready - waiter.ReadyAtEntry) + (_clocks.Coming - waiter.ComingAtEntry);
-
-    /// <summary>How long this one may still wait as things are; zero or less when its wait is over.</summary>
-    private TimeSpan Remaining_NeedsLock(Waiter waiter)
+    /// <summary>Sets when a wait is over, as things are.</summary>
+    private void Schedule_NeedsLock(Waiter waiter)
     {
         var ticket = waiter.Ticket;
         var remaining = _clocks.Condition switch
@@ -364,86 +339,129 @@ internal sealed class ModelQueue : IDisposable
             BackendCondition.Coming => _model.Queue.HoldWhileLoading - ticket.WaitedComing - (_clocks.Coming - waiter.ComingAtEntry),
             _ => TimeSpan.Zero,
         };
-        var client = ticket.Request.FirstTokenWithin is { } within ? within - _time.GetElapsedTime(ticket.Request.ArrivedAt) : TimeSpan.MaxValue;
-        return client < remaining ? client : remaining;
+        if (ticket.Request.FirstTokenWithin is { } within && within - _time.GetElapsedTime(ticket.Request.ArrivedAt) is var client && client < remaining)
+        {
+            remaining = client;
+        }
+
+        waiter.ExpiresAt = _time.GetTimestamp() + (long)Math.Ceiling(remaining.TotalSeconds * _time.TimestampFrequency);
     }
 
-    private void Expire()
+    private void Cancel(Waiter waiter, CancellationToken cancellationToken)
     {
-        var done = new List<(Waiter, SlotLease)>();
+        var decisions = default(Decisions);
+        var left = false;
         lock (_lock)
         {
-            Expire_NeedsLock(done);
-        }
-
-        Complete(done);
-    }
-
-    private void Expire_NeedsLock(List<(Waiter, SlotLease)> done)
-    {
-        _expiryDue = Timeout.InfiniteTimeSpan;
-        var next = TimeSpan.MaxValue;
-        foreach (var waiter in _line.All.ToArray())
-        {
-            var remaining = Remaining_NeedsLock(waiter);
-            if (remaining > TimeSpan.Zero)
+            if (waiter.Flow is not null)
             {
-                next = remaining < next ? remaining : next;
-                continue;
+                left = true;
+                Leave_NeedsLock(waiter, null, "cancelled", ref decisions);
+
+                // It may have stood before somebody who fits.
+                if (waiter.CollectsOn is not null)
+                {
+                    HandOut_NeedsLock(ref decisions);
+                }
             }
-
-            var retryAfter = RetryAfter_NeedsLock(_line.Count);
-            var refusal = _clocks.Condition switch
-            {
-                BackendCondition.Ready => ApiErrors.QueueTimeout(retryAfter),
-                BackendCondition.Failed => ApiErrors.ModelLoadingFailed(retryAfter),
-                _ => ApiErrors.NoBackend(retryAfter),
-            };
-            Leave_NeedsLock(waiter, "expired");
-            _metrics.Rejected(_model.Name, refusal.Code);
-            done.Add((waiter, SlotLease.Refused(refusal)));
         }
 
-        if (next < TimeSpan.MaxValue)
+        if (left)
         {
-            Arm_NeedsLock(next);
+            waiter.TrySetCanceled(cancellationToken);
         }
 
-        // Those who left may have stood before somebody who fits.
-        Pump_NeedsLock(done);
+        Tell(decisions);
     }
 
-    /// <summary>Sees to it that the expiry timer fires no later than <paramref name="due"/> from now.</summary>
-    private void Arm_NeedsLock(TimeSpan due)
+    private void Wake()
     {
-        if (_expiryDue == Timeout.InfiniteTimeSpan || _time.GetElapsedTime(_expiryArmedAt) + due < _expiryDue)
+        var decisions = default(Decisions);
+        lock (_lock)
+        {
+            _wakesAt = long.MaxValue;
+            Expire_NeedsLock(ref decisions);
+        }
+
+        Tell(decisions);
+    }
+
+    private void Expire_NeedsLock(ref Decisions decisions)
+    {
+        var now = _time.GetTimestamp();
+        var freed = false;
+        while (_room.NextToExpire is { } waiter && waiter.ExpiresAt <= now)
+        {
+            freed |= waiter.CollectsOn is not null;
+            Expire_NeedsLock(waiter, ref decisions);
+        }
+
+        if (freed)
+        {
+            HandOut_NeedsLock(ref decisions);
+        }
+
+        Arm_NeedsLock();
+    }
+
+    private void Expire_NeedsLock(Waiter waiter, ref Decisions decisions)
+    {
+        var retryAfter = _admission.RetryAfter(waiter.Flow!, waiter.Ticket.Request.Slots);
+        var refusal = _clocks.Condition switch
+        {
+            BackendCondition.Ready when waiter.ExpiresAt <= _time.GetTimestamp() => ApiErrors.QueueTimeout(retryAfter),
+            BackendCondition.Ready => ApiErrors.DeadlineUnreachable(retryAfter),
+            BackendCondition.Failed => ApiErrors.ModelLoadingFailed(retryAfter),
+            _ => ApiErrors.NoBackend(retryAfter),
+        };
+        Leave_NeedsLock(waiter, SlotLease.Refused(refusal), "expired", ref decisions);
+    }
+
+    private void Leave_NeedsLock(Waiter waiter, SlotLease? lease, string outcome, ref Decisions decisions)
+    {
+        var (ticket, thisTime) = (waiter.Ticket, ThisTime_NeedsLock(waiter));
+        _room.Leave(waiter);
+        ticket.WaitedReady += _clocks.Ready - waiter.ReadyAtEntry;
+        ticket.WaitedComing += _clocks.Coming - waiter.ComingAtEntry;
+        if (waiter.Foretold is { } foretold && outcome != "cancelled")
+        {
+            _admission.Waited(foretold, thisTime);
+        }
+
+        decisions.Add(new Decision(waiter, lease, outcome, thisTime));
+    }
+
+    /// <summary>Sees to it that the queue wakes when the next wait ends.</summary>
+    private void Arm_NeedsLock()
+    {
+        if (_room.NextToExpire is { } next && next.ExpiresAt < _wakesAt)
         {
             // A timer counts whole milliseconds: never early.
-            due = TimeSpan.FromMilliseconds(Math.Ceiling(Math.Clamp(due.TotalMilliseconds, 0, int.MaxValue)));
-            (_expiryDue, _expiryArmedAt) = (due, _time.GetTimestamp());
-            _expiry.Change(due, Timeout.InfiniteTimeSpan);
+            _wakesAt = next.ExpiresAt;
+            var due = Math.Ceiling(Math.Clamp(_time.GetElapsedTime(_time.GetTimestamp(), _wakesAt).TotalMilliseconds, 0, int.MaxValue));
+            _wake.Change(TimeSpan.FromMilliseconds(due), Timeout.InfiniteTimeSpan);
         }
     }
 
-    private static void Complete(List<(Waiter Waiter, SlotLease Lease)> done)
+    /// <summary>Tells waiters what was decided. Not under the lock.</summary>
+    private void Tell(in Decisions decisions) => decisions.ForEach(this, static (queue, decision) =>
     {
-        foreach (var (waiter, lease) in done)
+        var (waiter, ticket) = (decision.Waiter, decision.Waiter.Ticket);
+        queue._metrics.Waited(queue._model.Name, ticket.Request.Priority, decision.Outcome, ticket.Waited);
+        if (waiter.Foretold is { } foretold && decision.Outcome == "granted")
         {
-            waiter.TrySetResult(lease);
+            queue._metrics.Foretold(queue._model.Name, decision.Waited - foretold);
         }
-    }
+
+        if (decision.Lease is { } lease)
+        {
+            if (lease.Refusal is { } refusal)
+            {
+                queue._metrics.Rejected(queue._model.Name, refusal.Code);
+            }
+
+            waiter.TrySetResult(lease);
+            waiter.Cancellation.Unregister();
+        }
+    });
 }
-
-/// <summary>A queue's numbers at one moment.</summary>
-internal sealed record QueueStatus(
-    string Model, int Depth, int Limit, long Bytes, TimeSpan OldestAge, ImmutableArray<BandStatus> Bands, ImmutableArray<SlotStatus> Slots)
-{
-    /// <summary>Of a model that has no queue.</summary>
-    public static QueueStatus None(string model) => new(model, 0, 0, 0, TimeSpan.Zero, [], []);
-}
-
-/// <summary>Those who wait in one band: how many, their bodies' bytes, how long the first of them has waited.</summary>
-internal sealed record BandStatus(Priority Priority, int Depth, long Bytes, TimeSpan OldestAge);
-
-/// <summary>One backend's slots.</summary>
-internal sealed record SlotStatus(string Backend, int Total, int Busy, int Quarantined);

@@ -16,10 +16,13 @@ internal sealed class QueueClocks(TimeProvider time)
 
     public TimeSpan Coming => _coming + (Condition == BackendCondition.Coming ? time.GetElapsedTime(_since) : TimeSpan.Zero);
 
-    public void Switch(BackendCondition condition)
+    /// <summary>Sets which clock runs. True when it is another one than before.</summary>
+    public bool Switch(BackendCondition condition)
     {
         (_ready, _coming) = (Ready, Coming);
         _since = time.GetTimestamp();
+        var isOther = condition != Condition;
         Condition = condition;
+        return isOther;
     }
 }

@@ -26,6 +26,10 @@ internal sealed class SchedulingMetrics : IDisposable
     public void Waited(string model, Priority priority, string outcome, TimeSpan wait) =>
         _models.For(model).Wait.Record(wait.TotalSeconds, new("model", model), new("priority", priority.ToLabel()), new("outcome", outcome));
 
+    /// <param name="model">The model.</param>
+    /// <param name="error">What a wait took more, or less, than was foretold.</param>
+    public void Foretold(string model, TimeSpan error) => _models.For(model).Foretold.Record(Math.Abs(error.TotalSeconds), new KeyValuePair<string, object?>("model", model));
+
     public void Rejected(string model, string reason) => _models.For(model).Rejected.Add(1, new("model", model), new("reason", reason));
 
     /// <summary>Begins to export the numbers that are read off the scheduler.</summary>
@@ -79,6 +83,12 @@ internal sealed class SchedulingMetrics : IDisposable
                 "Time that requests waited for a slot.",
                 tags: null,
                 new InstrumentAdvice<double> { HistogramBucketBoundaries = [0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300] });
+            Foretold = meter.CreateHistogram(
+                "llmgateway_predicted_wait_error",
+                "s",
+                "By how much waits differed from what was foretold when they began.",
+                tags: null,
+                new InstrumentAdvice<double> { HistogramBucketBoundaries = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30] });
             Rejected = meter.CreateCounter<long>("llmgateway_rejected", description: "Requests refused by the queue.");
             foreach (var reason in Reasons)
             {
@@ -87,6 +97,8 @@ internal sealed class SchedulingMetrics : IDisposable
         }
 
         public Histogram<double> Wait { get; }
+
+        public Histogram<double> Foretold { get; }
 
         public Counter<long> Rejected { get; }
     }

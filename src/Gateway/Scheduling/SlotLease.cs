@@ -1,5 +1,7 @@
 using LlmGateway.Gateway.Backends;
 using LlmGateway.Gateway.Requests;
+using LlmGateway.Gateway.Scheduling.Breaking;
+using LlmGateway.Gateway.Scheduling.Order;
 
 namespace LlmGateway.Gateway.Scheduling;
 
@@ -17,23 +19,21 @@ internal enum LeaseEnd
 }
 
 /// <summary>The right to use slots of one backend, from the grant to the last byte. Or the reason why there is none.</summary>
-/// <remarks>Disposing gives it back exactly once; without <see cref="End"/> it counts as abandoned.</remarks>
+/// <remarks>Disposing gives it back exactly once; without <see cref="End"/> it counts as abandoned, and says nothing about the backend.</remarks>
 internal sealed class SlotLease : IDisposable
 {
     private readonly ModelQueue? _owner;
-    private LeaseEnd _end = LeaseEnd.Abandoned;
-    private int _released;
-
     private readonly Backend? _backend;
+    private int _released;
 
     private SlotLease(ApiError refusal) => Refusal = refusal;
 
     private SlotLease(Backend backend, long grantedAt) => (_backend, GrantedAt) = (backend, grantedAt);
 
-    internal SlotLease(ModelQueue owner, BackendSlots backend, int slots, long grantedAt, bool isSoleLease)
+    internal SlotLease(ModelQueue owner, BackendSlots backend, QueueTicket ticket, Flow flow, int slots, long grantedAt)
     {
-        (_owner, Permits, _backend, Slots, GrantedAt) = (owner, backend, backend.Backend, slots, grantedAt);
-        WasAlone = isSoleLease;
+        (_owner, Permits, _backend, Ticket, Flow, Slots, GrantedAt) = (owner, backend, backend.Backend, ticket, flow, slots, grantedAt);
+        WasAlone = backend.Leases.Count == 0;
     }
 
     /// <summary>Why there is no slot, or null when there is one.</summary>
@@ -54,8 +54,23 @@ internal sealed class SlotLease : IDisposable
 
     internal BackendSlots? Permits { get; }
 
+    internal QueueTicket? Ticket { get; }
+
+    /// <summary>The account that is charged.</summary>
+    internal Flow? Flow { get; }
+
     /// <summary>True once the backend is known to work on it. Guarded by the queue's lock.</summary>
     internal bool IsStarted { get; set; }
+
+    internal LeaseEnd EndedAs { get; private set; } = LeaseEnd.Abandoned;
+
+    internal UpstreamOutcome Outcome { get; private set; } = UpstreamOutcome.Neutral;
+
+    /// <summary>From the grant to the first token, or null.</summary>
+    internal TimeSpan? FirstTokenAfter { get; private set; }
+
+    /// <summary>Tokens of the prompt, those of them that were in the server's cache, and tokens generated; or null.</summary>
+    internal (long Prompt, long Cached, long Completion)? Tokens { get; private set; }
 
     public static SlotLease Refused(ApiError refusal) => new(refusal);
 
@@ -65,14 +80,21 @@ internal sealed class SlotLease : IDisposable
     /// <summary>The backend has begun to answer: one of its busy slots is ours.</summary>
     public void MarkStarted() => _owner?.MarkStarted(this);
 
-    /// <summary>Says how it ended; the last word before disposal counts.</summary>
-    public void End(LeaseEnd end) => _end = end;
+    /// <summary>The first token has come: the prompt was read.</summary>
+    /// <param name="after">Time since the grant.</param>
+    public void MarkFirstToken(TimeSpan after) => FirstTokenAfter = after;
+
+    /// <summary>What the answer says it cost.</summary>
+    public void Spend(long prompt, long cached, long completion) => Tokens = (prompt, cached, completion);
+
+    /// <summary>Says how it ended, and what that says about the backend; the last word before disposal counts.</summary>
+    public void End(LeaseEnd end, UpstreamOutcome outcome = UpstreamOutcome.Neutral) => (EndedAs, Outcome) = (end, outcome);
 
     public void Dispose()
     {
         if (_owner is not null && Interlocked.Exchange(ref _released, 1) == 0)
         {
-            _owner.Release(this, _end);
+            _owner.Release(this);
         }
     }
 }

@@ -10,7 +10,8 @@ internal static class Asked
     public static readonly InferenceEndpoint Chat = InferenceEndpoint.All.Single(endpoint => endpoint.Name == "chat_completions");
 
     public static InferenceRequest Of(
-        Model model, int slots = 1, int bytes = 10, Priority priority = Priority.Normal, TimeSpan? within = null, long arrivedAt = 0, bool stream = true, InferenceEndpoint? endpoint = null) => new()
+        Model model, int slots = 1, int bytes = 10, Priority priority = Priority.Normal, TimeSpan? within = null, long arrivedAt = 0, bool stream = true, InferenceEndpoint? endpoint = null,
+        string? key = null, int weight = 1, int? maxTokens = null) => new()
         {
             Id = "req-1",
             Endpoint = endpoint ?? Chat,
@@ -20,7 +21,10 @@ internal static class Asked
             Stream = stream,
             Slots = slots,
             Priority = priority,
-            Key = "none",
+            Key = key ?? "none",
+            HasKey = key is not null,
+            Weight = weight,
+            MaxTokens = maxTokens,
             FirstTokenWithin = within,
             ArrivedAt = arrivedAt,
             Overhead = new OverheadClock(TimeProvider.System, arrivedAt),

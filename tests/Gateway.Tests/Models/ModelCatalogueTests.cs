@@ -28,7 +28,7 @@ public sealed class ModelCatalogueTests
     public void Queue_NothingSet_FollowsTheSlots()
     {
         var model = new Model("a", new ModelOptions { Replicas = 2, Slots = 3 }, new QueueOptions());
-        Assert.Equal(new QueueLimits(32 * 6, 256L << 20, TimeSpan.FromSeconds(60), TimeSpan.FromSeconds(120)), model.Queue);
+        Assert.Equal(new QueueLimits(32 * 6, 4 * 6, 256L << 20, TimeSpan.FromSeconds(60), TimeSpan.FromSeconds(120)), model.Queue);
         Assert.Equal((6, 3), (model.ConfiguredSlots, model.LargestBackend));
     }
 

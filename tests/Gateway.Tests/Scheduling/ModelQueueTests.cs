@@ -2,6 +2,7 @@ using LlmGateway.Gateway.Backends;
 using LlmGateway.Gateway.Models;
 using LlmGateway.Gateway.Requests;
 using LlmGateway.Gateway.Scheduling;
+using LlmGateway.Gateway.Scheduling.Breaking;
 using LlmGateway.Gateway.Tests.Fakes;
 using Microsoft.Extensions.Time.Testing;
 
@@ -319,7 +320,7 @@ public sealed class ModelQueueTests
         using var queue = Queue(Servers.Entry(Servers.Backend(), 4));
         using var other = await queue.AcquireAsync(Ticket(), Ct);
         var lease = await queue.AcquireAsync(Ticket(), Ct);
-        lease.End(LeaseEnd.Finished);
+        lease.End(LeaseEnd.Finished, UpstreamOutcome.Ok);
         Parallel.For(0, 16, _ => lease.Dispose());
         Assert.Equal(1, queue.Status().Slots[0].Busy);
     }
@@ -382,7 +383,7 @@ public sealed class ModelQueueTests
         {
             var lease = await queue.AcquireAsync(Ticket(), Ct);
             _time.Advance(TimeSpan.FromHours(1));
-            lease.End(LeaseEnd.Finished);
+            lease.End(LeaseEnd.Finished, UpstreamOutcome.Ok);
             lease.Dispose();
         }
 

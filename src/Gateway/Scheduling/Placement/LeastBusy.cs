@@ -3,14 +3,19 @@ namespace LlmGateway.Gateway.Scheduling.Placement;
 /// <summary>Picks the backend for a request: of those where it fits, one that has all the slots it can use, and of these the least busy. Pure.</summary>
 internal static class LeastBusy
 {
-    public static BackendSlots? Pick(IReadOnlyList<BackendSlots> backends, int slots, int rotation)
+    /// <param name="backends">All there are.</param>
+    /// <param name="slots">Slots wanted.</param>
+    /// <param name="rotation">Where to begin: equals share the work.</param>
+    /// <param name="except">Those that are out of the question, or null.</param>
+    public static BackendSlots? Pick(List<BackendSlots> backends, int slots, int rotation, Func<BackendSlots, bool>? except = null)
     {
         BackendSlots? best = null;
+        var at = (int)((uint)rotation % (uint)Math.Max(1, backends.Count));
         for (var i = 0; i < backends.Count; i++)
         {
-            // Begins elsewhere each time, so that equals share the work.
-            var candidate = backends[(int)((uint)(i + rotation) % (uint)backends.Count)];
-            if (candidate.Fits(slots) && (best is null || IsBetter(candidate, best, slots)))
+            var candidate = backends[at];
+            at = at + 1 == backends.Count ? 0 : at + 1;
+            if (candidate.Fits(slots) && (best is null || IsBetter(candidate, best, slots)) && except?.Invoke(candidate) != true)
             {
                 best = candidate;
             }
@@ -22,8 +27,6 @@ internal static class LeastBusy
     private static bool IsBetter(BackendSlots candidate, BackendSlots best, int slots)
     {
         var (offered, offeredByBest) = (Math.Min(slots, candidate.Total), Math.Min(slots, best.Total));
-        return offered != offeredByBest ? offered > offeredByBest : Load(candidate) < Load(best);
+        return offered != offeredByBest ? offered > offeredByBest : candidate.Load < best.Load;
     }
-
-    private static double Load(BackendSlots backend) => (double)(backend.Busy + backend.Quarantined) / backend.Capacity;
 }

@@ -1,0 +1,27 @@
+using System.Collections.Immutable;
+using LlmGateway.Gateway.Models;
+
+namespace LlmGateway.Gateway.Scheduling;
+
+/// <summary>A queue's numbers at one moment.</summary>
+internal sealed record QueueStatus(
+    string Model, int Depth, int Limit, long Bytes, TimeSpan OldestAge, ImmutableArray<BandStatus> Bands, ImmutableArray<SlotStatus> Slots)
+{
+    /// <summary>Of a model that has no queue.</summary>
+    public static QueueStatus None(string model) => new(model, 0, 0, 0, TimeSpan.Zero, [], []);
+
+    /// <summary>The wait of one who comes after all that wait with normal priority or a higher one.</summary>
+    public TimeSpan PredictedWait { get; init; }
+
+    /// <summary>Keys that wait or run.</summary>
+    public ImmutableArray<KeyStatus> Keys { get; init; } = [];
+}
+
+/// <summary>Those who wait in one band: how many, their bodies' bytes, how long the first of them has waited.</summary>
+internal sealed record BandStatus(Priority Priority, int Depth, long Bytes, TimeSpan OldestAge);
+
+/// <summary>One key's requests to the model.</summary>
+internal sealed record KeyStatus(string Key, int Waiting, int Running);
+
+/// <summary>One backend's slots.</summary>
+internal sealed record SlotStatus(string Backend, int Total, int Busy, int Quarantined);
