@@ -2,6 +2,7 @@ using LlmGateway.Gateway.Backends;
 using LlmGateway.Gateway.Models;
 using LlmGateway.Gateway.Operations;
 using LlmGateway.Gateway.Operations.Health;
+using LlmGateway.Gateway.Operations.Profiling;
 using LlmGateway.Gateway.Requests;
 using LlmGateway.Gateway.Scaling;
 using LlmGateway.Gateway.Scheduling;
@@ -28,6 +29,8 @@ internal sealed class GatewayHost : IAsyncDisposable
         (_configuration, _options) = (configuration, configuration.Options);
         Token = ManagementToken.LoadOrCreate(_options.Management.TokenFile ?? Path.Combine(StateDirectory(_options), "management.token"));
         _telemetry = new GatewayTelemetry(
+            StatusReport.Version,
+            _options.Keys.Count,
             [RequestMetrics.MeterName, SchedulingMetrics.MeterName, BackendMetrics.MeterName, BuildMetrics.MeterName, .. ProcessManagerServices.MeterNames]);
         _data = BuildDataPlane(time);
         _logger = _data.Services.GetRequiredService<ILoggerFactory>().CreateLogger<GatewayHost>();
@@ -145,6 +148,7 @@ internal sealed class GatewayHost : IAsyncDisposable
             _options,
             _logger);
         app.MapModelApi(_data.Services.GetRequiredService<LiveCatalogue>(), _data.Services.GetRequiredService<Reloader>(), _logger);
+        app.MapProfiler(_data.Services.GetRequiredService<TimeProvider>(), _logger);
         app.MapPrometheusScrapingEndpoint("/metrics", _telemetry.Provider, configureBranchedPipeline: null, optionsName: null);
         return app;
     }

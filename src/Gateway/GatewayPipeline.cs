@@ -1,9 +1,11 @@
+using System.Globalization;
 using LlmGateway.Gateway.Backends;
 using LlmGateway.Gateway.Forwarding;
 using LlmGateway.Gateway.Keys;
 using LlmGateway.Gateway.Models;
 using LlmGateway.Gateway.Operations;
 using LlmGateway.Gateway.Requests;
+using LlmGateway.Gateway.Telemetry;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Http.Features;
 
@@ -19,6 +21,7 @@ internal static class GatewayPipeline
     public static void UseDataPlane(this WebApplication app)
     {
         var options = app.Services.GetRequiredService<GatewayOptions>();
+        app.UseTraces();
         app.UseHonestErrors();
         app.UseHostGuard(new HostGuard(options.Gateway.Hosts, options.Gateway.CorsOrigins));
         if (options.Gateway.CorsOrigins.Count > 0)
@@ -46,6 +49,27 @@ internal static class GatewayPipeline
 
     private static ApiError ManagementTokenNeeded(ManagementToken token) =>
         new(401, "invalid_token", $"This needs the management token as 'Authorization: Bearer …'; it is in {token.Path}.");
+
+    /// <summary>One span for each request, while somebody exports spans.</summary>
+    private static void UseTraces(this WebApplication app) => app.Use(async (context, next) =>
+    {
+        var request = context.Request;
+        using var span = IsHealth(request.Path) ? null : Traces.StartRequest(request.Headers.TraceParent, request.Headers.TraceState);
+        if (span is null)
+        {
+            await next(context);
+            return;
+        }
+
+        context.Features.Set(span);
+        span.SetTag("http.request.method", request.Method);
+        await next(context);
+        span.SetTag("http.response.status_code", context.Response.StatusCode);
+        if (context.Response.StatusCode >= StatusCodes.Status500InternalServerError && span.GetTagItem("error.type") is null)
+        {
+            span.Fail(context.Response.StatusCode.ToString(CultureInfo.InvariantCulture));
+        }
+    });
 
     /// <summary>Gives each request its id, and every error the API's own shape.</summary>
     private static void UseHonestErrors(this WebApplication app)

@@ -51,6 +51,7 @@ public sealed class ProbeMetrics
         return report =>
         {
             Record(backend, probe, report);
+            ProbeTraces.Record(backend, probe, report);
             next(report);
         };
     }

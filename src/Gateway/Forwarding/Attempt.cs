@@ -44,7 +44,7 @@ internal sealed class Attempt : HttpTransformer, IDisposable
 {
     private const int LongestRefusal = 64 * 1024;
 
-    private static readonly SearchValues<char> TraceParent = SearchValues.Create("0123456789abcdef-");
+    private static readonly SearchValues<char> TraceParentCharacters = SearchValues.Create("0123456789abcdef-");
 
     private readonly InferenceRequest _request;
     private readonly Backend _backend;
@@ -68,6 +68,9 @@ internal sealed class Attempt : HttpTransformer, IDisposable
             ? new RelayTimer(time, firstToken, timeouts.BetweenTokens, timeouts.Total, backend.Gone, aborted)
             : new RelayTimer(time, null, null, timeouts.Total, backend.Gone, aborted);
     }
+
+    /// <summary>This attempt's own place in a trace; null to pass on the client's.</summary>
+    public string? TraceParent { get; init; }
 
     /// <summary>Called when the request is ready for the backend: what follows is the backend's time.</summary>
     public Action? OnSending { get; init; }
@@ -139,7 +142,7 @@ internal sealed class Attempt : HttpTransformer, IDisposable
 
         // llama-server closes after a stream although it promises to stay: the next request on that connection would fail.
         to.ConnectionClose = _request.Stream ? true : null;
-        if (from.TraceParent.ToString() is { Length: 55 } trace && !trace.AsSpan().ContainsAnyExcept(TraceParent))
+        if ((TraceParent ?? from.TraceParent.ToString()) is { Length: 55 } trace && !trace.AsSpan().ContainsAnyExcept(TraceParentCharacters))
         {
             to.TryAddWithoutValidation("traceparent", trace);
         }

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using LlmGateway.Gateway.Backends;
 using LlmGateway.Gateway.Requests;
 using LlmGateway.Gateway.Scheduling;
@@ -31,6 +32,8 @@ internal sealed class InferenceHandler(
     public async Task HandleAsync(HttpContext context, InferenceRequest request)
     {
         var outcome = RequestOutcome.BackendError;
+        var span = context.Features.Get<Activity>();
+        RequestTrace.Describe(span, request);
         metrics.Began(request.Model.Name);
         try
         {
@@ -43,6 +46,7 @@ internal sealed class InferenceHandler(
         finally
         {
             metrics.Finished(request.Model.Name);
+            RequestTrace.End(span, outcome);
             var isCancelled = outcome is RequestOutcome.CancelledQueued or RequestOutcome.CancelledInFlight;
             metrics.Ended(request.Model.Name, request.Endpoint.Name, isCancelled ? StatusCodes.Status499ClientClosedRequest : context.Response.StatusCode, outcome);
             metrics.Took(request.Model.Name, request.Stream, time.GetElapsedTime(request.ArrivedAt));
@@ -51,18 +55,21 @@ internal sealed class InferenceHandler(
 
     private async Task<RequestOutcome> RunAsync(HttpContext context, InferenceRequest request)
     {
-        var run = new Run(new QueueTicket(request));
+        var run = new Run(new QueueTicket(request), context.Features.Get<Activity>());
         while (true)
         {
-            using var lease = await LeaseAsync(run.Ticket, context.RequestAborted);
+            using var lease = await LeaseAsync(run, context.RequestAborted);
             if (lease.Refusal is { } refusal)
             {
                 return await RefuseAsync(context, request, refusal);
             }
 
             run.Grants++;
-            using var attempt = Begin(context, run, lease);
+            using var span = RequestTrace.StartAttempt(run.Span, request, lease.Backend, run.Grants);
+            using var attempt = Begin(context, run, lease, span);
             var end = await attempt.RunAsync(context, forwarder, invokers.For(lease.Backend, request.Model.Options.Timeouts.Connect), Config);
+            RequestTrace.EndAttempt(span, attempt, end);
+            span?.Dispose();
             if (await SettleAsync(context, run, lease, attempt, end) is { } outcome)
             {
                 return outcome;
@@ -71,14 +78,17 @@ internal sealed class InferenceHandler(
     }
 
     /// <summary>A slot in its turn; or, for calls that only look at text, any ready backend at once.</summary>
-    private async ValueTask<SlotLease> LeaseAsync(QueueTicket ticket, CancellationToken aborted)
+    private async ValueTask<SlotLease> LeaseAsync(Run run, CancellationToken aborted)
     {
+        var ticket = run.Ticket;
         var overhead = ticket.Request.Overhead;
         overhead.Enter(OverheadPhase.Admit);
         if (ticket.Request.Endpoint.TakesSlot)
         {
             var waited = ticket.Waited;
+            using var queue = RequestTrace.StartQueue(run.Span);
             var lease = await scheduler.AcquireAsync(ticket, aborted);
+            RequestTrace.EndQueue(queue, lease);
             overhead.TakeOff(ticket.Waited - waited);
             overhead.Enter(OverheadPhase.Send);
             return lease;
@@ -91,7 +101,7 @@ internal sealed class InferenceHandler(
             : SlotLease.Refused(ApiErrors.NoBackend(TimeSpan.FromSeconds(1)));
     }
 
-    private Attempt Begin(HttpContext context, Run run, SlotLease lease)
+    private Attempt Begin(HttpContext context, Run run, SlotLease lease, Activity? span)
     {
         var request = run.Ticket.Request;
         var firstToken = request.Model.Options.Timeouts.FirstToken;
@@ -102,6 +112,7 @@ internal sealed class InferenceHandler(
 
         return new Attempt(request, lease.Backend, time, firstToken, context.RequestAborted)
         {
+            TraceParent = span?.Id,
             OnSending = request.Overhead.Pause,
             OnStarted = lease.MarkStarted,
             OnFirstToken = () =>
@@ -109,6 +120,7 @@ internal sealed class InferenceHandler(
                 run.FirstTokenAt = time.GetTimestamp();
                 request.Overhead.Enter(OverheadPhase.FirstToken);
                 lease.MarkFirstToken(time.GetElapsedTime(lease.GrantedAt));
+                RequestTrace.FirstToken(run.Span, span, time.GetElapsedTime(request.ArrivedAt));
                 if (request.Stream)
                 {
                     metrics.FirstToken(request.Model.Name, request.Priority, time.GetElapsedTime(request.ArrivedAt));
@@ -212,6 +224,7 @@ internal sealed class InferenceHandler(
         }
 
         lease.Spend(usage.Prompt, Math.Min(usage.Cached, usage.Prompt), usage.Completion);
+        RequestTrace.Usage(run.Span, usage);
         metrics.Tokens(request.Model.Name, request.Key, usage.Prompt, Math.Min(usage.Cached, usage.Prompt), usage.Completion);
         if (request.Stream && usage.Completion > 1)
         {
@@ -236,13 +249,16 @@ internal sealed class InferenceHandler(
     }
 
     /// <summary>What has happened to one request so far.</summary>
-    private sealed class Run(QueueTicket ticket)
+    private sealed class Run(QueueTicket ticket, Activity? span)
     {
         private int _failures;
         private int _deaths;
         private int _deathsAlone;
 
         public QueueTicket Ticket { get; } = ticket;
+
+        /// <summary>The request's span, when it is traced.</summary>
+        public Activity? Span { get; } = span;
 
         public int Grants { get; set; }
 

@@ -14,6 +14,9 @@ internal static partial class Log
     [LoggerMessage(3450, LogLevel.Information, "Command {Verb} for the configuration from {Source}")]
     public static partial void ReloadCommanded(ILogger logger, string verb, string source);
 
+    [LoggerMessage(3484, LogLevel.Information, "Profile {Kind} for {Source}")]
+    public static partial void Profiling(ILogger logger, Profiling.ProfileKind kind, string source);
+
     [LoggerMessage(3480, LogLevel.Error, "The thread that accepts management connections has failed: the management listener is closed")]
     public static partial void ManagementAcceptEnded(ILogger logger, Exception exception);
 

@@ -1,6 +1,7 @@
 using System.Diagnostics.Metrics;
 using OpenTelemetry;
 using OpenTelemetry.Metrics;
+using OpenTelemetry.Trace;
 
 namespace LlmGateway.Gateway.Telemetry;
 
@@ -10,11 +11,16 @@ internal sealed class GatewayTelemetry : IAsyncDisposable
     /// <summary>Meters of one gateway: shared ones and those of its models and backends. 1,000 backends have some thousand streams.</summary>
     private const int MostStreams = 50_000;
 
-    /// <summary>Series of one metric of a model's or backend's own meter.</summary>
-    private const int MostOfASubject = 1_000;
-
-    /// <summary>Series of one metric that is observed for all backends: 1,000 of them with 14 states each fit.</summary>
-    private const int MostObserved = 20_000;
+    /// <summary>Most series of the shared metrics that have more than others: by several labels, for 1,000 backends. Room is taken at once, some 100 bytes for each.</summary>
+    private static readonly Dictionary<string, int> Limits = new(StringComparer.Ordinal)
+    {
+        ["llmgateway_backend_state"] = 20_000,
+        ["llmgateway_backend_slots"] = 6_000,
+        ["llmgateway_breaker_transitions"] = 20_000,
+        ["llmgateway_upstream_outcomes"] = 10_000,
+        ["llmgateway_process_restarts"] = 16_000,
+        ["llmgateway_probe_consecutive_failures"] = 6_000,
+    };
 
     /// <summary>Their names end as only a histogram's may.</summary>
     private static readonly Dictionary<string, string> Renamed = new(StringComparer.Ordinal)
@@ -27,11 +33,19 @@ internal sealed class GatewayTelemetry : IAsyncDisposable
     /// <summary>The runtime calls these counters, and they go down; <see cref="ProcessMetrics"/> has them as gauges.</summary>
     private static readonly HashSet<string> Dropped = ["dotnet.thread_pool.thread.count", "dotnet.thread_pool.queue.length"];
 
+    private const int LeastKeys = 100;
+
+    private readonly int _mostKeys;
+    private readonly TracerProvider? _traces;
     private readonly ServiceProvider _services = new ServiceCollection().AddMetrics().BuildServiceProvider();
 
+    /// <param name="version">Of the gateway.</param>
+    /// <param name="keys">API keys that are configured; twice as many may come by reloads before their tokens are counted as others'.</param>
     /// <param name="meters">Names of the rooms' meters.</param>
-    public GatewayTelemetry(params IEnumerable<string> meters)
+    public GatewayTelemetry(string version, int keys, params IEnumerable<string> meters)
     {
+        _mostKeys = Math.Max(LeastKeys, 2 * keys);
+        _traces = TraceExport.Start(version);
         Meters = _services.GetRequiredService<IMeterFactory>();
         Provider = Sdk.CreateMeterProviderBuilder()
             .AddMeter([.. meters, ProcessMetrics.MeterName, "Microsoft.AspNetCore.Server.Kestrel", "System.Runtime"])
@@ -50,19 +64,28 @@ internal sealed class GatewayTelemetry : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
+        _traces?.Dispose();
         Provider.Dispose();
         await _services.DisposeAsync();
     }
 
     private MetricStreamConfiguration? Stream(Instrument instrument)
     {
-        var isForeign = instrument.Meter.Scope != Meters && instrument.Meter.Name != "System.Runtime";
+        var isForeign = instrument.Meter.Scope is IMeterFactory scope && scope != Meters;
         return isForeign || Dropped.Contains(instrument.Name) ? MetricStreamConfiguration.Drop
             : Renamed.TryGetValue(instrument.Name, out var name) ? new MetricStreamConfiguration { Name = name }
-            : instrument.Meter.Tags?.Any() == true ? WithLimit(instrument, MostOfASubject)
-            : instrument.IsObservable ? WithLimit(instrument, MostObserved)
+            : instrument.Meter.Tags?.Any() == true ? WithLimit(instrument, MostOfASubject(instrument.Name))
+            : Limits.TryGetValue(instrument.Name, out var limit) ? WithLimit(instrument, limit)
             : null;
     }
+
+    /// <summary>Most series of one metric of a model's or a backend's own meter.</summary>
+    private int MostOfASubject(string name) => name switch
+    {
+        "llmgateway_requests" => 1_000,
+        "llmgateway_prompt_tokens" or "llmgateway_completion_tokens" => 2 * _mostKeys,
+        _ => 32,
+    };
 
     // A view of a histogram replaces the buckets that the instrument asks for, so it names them again.
     private static MetricStreamConfiguration WithLimit(Instrument instrument, int limit) =>

@@ -8,6 +8,7 @@ internal sealed class ReplicaMetrics : IDisposable
 {
     public const string MeterName = "LlmGateway.ProcessManager";
 
+    private readonly string _name;
     private readonly Meter _meter;
     private readonly Counter<long> _exits;
     private readonly Counter<long> _restarts;
@@ -19,6 +20,7 @@ internal sealed class ReplicaMetrics : IDisposable
     /// <param name="meters">Marks whose the meter is; null where nobody collects.</param>
     public ReplicaMetrics(string backend, IMeterFactory? meters)
     {
+        _name = backend;
         _backend = new("backend", backend);
         _meter = new(new MeterOptions(MeterName) { Tags = [_backend], Scope = meters });
         _exits = _meter.CreateCounter<long>("llmgateway_process_exits", description: "Ended processes by our reading of why.");
@@ -36,6 +38,7 @@ internal sealed class ReplicaMetrics : IDisposable
 
     public void Observe(Replica before, Replica after, DateTimeOffset now)
     {
+        ReplicaTraces.Observe(_name, before, after, now);
         if (after.LastExit is { } exit && !ReferenceEquals(exit, before.LastExit))
         {
             _exits.Add(1, _backend, new("cause", Names.Of(exit.Cause)));

@@ -20,6 +20,7 @@ namespace LlmGateway.Gateway.Tests.Forwarding;
 internal sealed class GatewayUnderTest : IAsyncDisposable
 {
     private readonly WebApplication _app;
+    private int _disposed;
 
     private GatewayUnderTest(WebApplication app) => _app = app;
 
@@ -71,8 +72,17 @@ internal sealed class GatewayUnderTest : IAsyncDisposable
         return connection;
     }
 
+    /// <summary>Completes when so many requests wait in the model's queue.</summary>
+    public Task UntilQueuedAsync(string model, int depth) =>
+        TestKit.Eventually.TrueAsync(() => Scheduler.Status(model).Depth == depth, $"{depth} in the queue", TestContext.Current.CancellationToken);
+
     public async ValueTask DisposeAsync()
     {
+        if (Interlocked.Exchange(ref _disposed, 1) != 0)
+        {
+            return;
+        }
+
         using var now = new CancellationTokenSource();
         await now.CancelAsync();
         await _app.StopAsync(now.Token);

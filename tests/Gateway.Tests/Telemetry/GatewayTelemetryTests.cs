@@ -12,7 +12,7 @@ public sealed class GatewayTelemetryTests
     [Fact]
     public async Task Series_OfAThousandBackendsThatComeAndGo_LeaveWithThemAndNeverOverflow()
     {
-        await using var telemetry = new GatewayTelemetry(ProbeMetrics.MeterName);
+        await using var telemetry = new GatewayTelemetry("1.0", 0, ProbeMetrics.MeterName);
         await using var scrape = await Scrape.StartAsync(telemetry);
         var probes = new ProbeMetrics(telemetry.Meters);
         var report = new BackendReport(ProbeResult.Pass(TimeSpan.FromMilliseconds(1)), default, false, default);
@@ -45,7 +45,7 @@ public sealed class GatewayTelemetryTests
     [Fact]
     public async Task Series_OfStatesOfAThousandObservedBackends_DoNotOverflow()
     {
-        await using var telemetry = new GatewayTelemetry("test.observed");
+        await using var telemetry = new GatewayTelemetry("1.0", 0, "test.observed");
         await using var scrape = await Scrape.StartAsync(telemetry);
         telemetry.Meters.Create("test.observed").CreateObservableGauge(
             "llmgateway_backend_state",
@@ -60,8 +60,8 @@ public sealed class GatewayTelemetryTests
     [Fact]
     public async Task Series_OfTwoGatewaysInOneProcess_AreNotShared()
     {
-        await using var one = new GatewayTelemetry(ProbeMetrics.MeterName);
-        await using var other = new GatewayTelemetry(ProbeMetrics.MeterName);
+        await using var one = new GatewayTelemetry("1.0", 0, ProbeMetrics.MeterName);
+        await using var other = new GatewayTelemetry("1.0", 0, ProbeMetrics.MeterName);
         await using var scrape = await Scrape.StartAsync(one);
         await using var otherScrape = await Scrape.StartAsync(other);
         _ = new ProbeMetrics(one.Meters);
