@@ -5,11 +5,17 @@ namespace LlmGateway.Probes;
 /// <summary>Asks one probe again and again and hands each finding on. The only timer of this room.</summary>
 /// <remarks>
 /// One try is in flight at a time: a slow answer delays the next try instead of piling up. The period is jittered by 10 % so that
-/// many backends, started together, do not stay in step. After <see cref="DisposeAsync"/> no report is delivered.
+/// many backends, started together, do not stay in step. A failure that was found late, because our own process or the host was held
+/// up, counts for nothing: it says more about us than about the backend. After <see cref="DisposeAsync"/> no report is delivered.
 /// </remarks>
 public sealed class ProbeLoop : IAsyncDisposable
 {
     private static readonly TimeSpan StopPatience = TimeSpan.FromSeconds(1);
+
+    /// <summary>Periods by which a try may be late before its failure counts for nothing, and the least that is meant by it.</summary>
+    private const int LatePeriods = 2;
+    private static readonly TimeSpan LeastPatience = TimeSpan.FromSeconds(1);
+
     private readonly Probe _probe;
     private readonly ProbeOptions _options;
     private readonly Action<BackendReport> _report;
@@ -51,22 +57,38 @@ public sealed class ProbeLoop : IAsyncDisposable
     /// <param name="random">From 0 up to 1.</param>
     public static TimeSpan Jittered(TimeSpan period, double random) => period * (0.9 + (0.2 * random));
 
+    /// <summary>How late we ourselves may be.</summary>
+    public static TimeSpan Patience(ProbeOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        return LatePeriods * options.Period > LeastPatience ? LatePeriods * options.Period : LeastPatience;
+    }
+
     private async Task RunAsync()
     {
         var verdict = default(ProbeVerdict);
+        var patience = Patience(_options);
         try
         {
             await Task.Delay(_options.InitialDelay, _time, _stop.Token);
+            var isLate = false;
             while (true)
             {
                 var started = _time.GetTimestamp();
                 var result = await _probe.CheckAsync(_stop.Token);
-                var next = verdict.Add(result, _options.SuccessThreshold, _options.FailureThreshold);
-                Deliver(new(result, next, next.Health != verdict.Health, _time.GetUtcNow()));
-                verdict = next;
+                isLate |= result.Elapsed > _options.Timeout + patience;
+                if (!isLate || result.Outcome is ProbeOutcome.Pass)
+                {
+                    var next = verdict.Add(result, PassesNeeded(verdict), _options.FailureThreshold);
+                    Deliver(new(result, next, next.Health != verdict.Health, _time.GetUtcNow()));
+                    verdict = next;
+                }
 
-                var wait = Jittered(_options.Period, _random()) - _time.GetElapsedTime(started);
-                await Task.Delay(wait > TimeSpan.Zero ? wait : TimeSpan.FromMilliseconds(1), _time, _stop.Token);
+                var left = Jittered(_options.Period, _random()) - _time.GetElapsedTime(started);
+                var wait = left > TimeSpan.Zero ? left : TimeSpan.FromMilliseconds(1);
+                var asleep = _time.GetTimestamp();
+                await Task.Delay(wait, _time, _stop.Token);
+                isLate = _time.GetElapsedTime(asleep) - wait > patience;
             }
         }
         catch (OperationCanceledException) when (_stop.IsCancellationRequested)
@@ -78,6 +100,9 @@ public sealed class ProbeLoop : IAsyncDisposable
             _probe.Dispose();
         }
     }
+
+    private int PassesNeeded(ProbeVerdict verdict) =>
+        verdict.Health is ProbeHealth.Unhealthy && _options.RecoveryThreshold is { } recovery ? recovery : _options.SuccessThreshold;
 
     private void Deliver(BackendReport report)
     {

@@ -49,6 +49,9 @@ public sealed record ProbeOptions
     /// <summary>Passes in a row that turn the verdict to healthy. <value>1 to 100.</value></summary>
     public int SuccessThreshold { get; init; } = 1;
 
+    /// <summary>The same once the verdict has been unhealthy: one pass says little of a server that flaps. <value>1 to 100; default null: <see cref="SuccessThreshold"/>.</value></summary>
+    public int? RecoveryThreshold { get; init; }
+
     /// <summary>Failures in a row that turn the verdict to unhealthy. <value>1 to 100.</value></summary>
     public int FailureThreshold { get; init; } = 3;
 

@@ -78,6 +78,58 @@ public sealed class ProbeLoopTests
     }
 
     [Fact]
+    public async Task Fault37_FoundLate_AFailureCountsForNothing()
+    {
+        var time = new WatchedTime();
+        using var probe = new HandProbe(time);
+        var reports = Channel.CreateUnbounded<BackendReport>();
+        var options = new ProbeOptions { Period = TimeSpan.FromSeconds(2), FailureThreshold = 1 };
+        await using var loop = ProbeLoop.Start(probe, options, report => reports.Writer.TryWrite(report), time, () => 0.5, NullLogger.Instance, Ct);
+        async Task AnswerAsync(ProbeResult result)
+        {
+            var asked = await probe.AskedAsync();
+            Assert.Equal(HandProbe.Patience, await time.Timers.Reader.ReadAsync(Ct));
+            asked.SetResult(result);
+            await time.Timers.Reader.ReadAsync(Ct); // it sleeps
+        }
+
+        await AnswerAsync(ProbeResult.Pass(TimeSpan.Zero));
+        Assert.Equal(ProbeHealth.Healthy, (await reports.Reader.ReadAsync(Ct)).Verdict.Health);
+
+        // We slept for a minute instead of two seconds, and then the answer took a minute although a second was allowed.
+        time.Advance(TimeSpan.FromSeconds(60));
+        await AnswerAsync(ProbeResult.Fail(ProbeReason.Timeout, TimeSpan.FromSeconds(1)));
+        time.Advance(TimeSpan.FromSeconds(2));
+        await AnswerAsync(ProbeResult.Fail(ProbeReason.Timeout, TimeSpan.FromSeconds(60)));
+        Assert.False(reports.Reader.TryPeek(out _));
+
+        time.Advance(TimeSpan.FromSeconds(2));
+        await AnswerAsync(ProbeResult.Fail(ProbeReason.Timeout, TimeSpan.FromSeconds(1)));
+        Assert.Equal(ProbeHealth.Unhealthy, (await reports.Reader.ReadAsync(Ct)).Verdict.Health);
+    }
+
+    [Fact]
+    public async Task Fault13_RecoveryThreshold_OnePassIsNotEnoughAfterAFailure()
+    {
+        var time = new WatchedTime();
+        using var probe = new HandProbe(time);
+        var reports = Channel.CreateUnbounded<BackendReport>();
+        var options = new ProbeOptions { FailureThreshold = 1, RecoveryThreshold = 2 };
+        await using var loop = ProbeLoop.Start(probe, options, report => reports.Writer.TryWrite(report), time, () => 0.5, NullLogger.Instance, Ct);
+        var health = new List<ProbeHealth>();
+        foreach (var passes in new[] { true, false, true, false, true, true })
+        {
+            (await probe.AskedAsync()).SetResult(passes ? ProbeResult.Pass(TimeSpan.Zero) : ProbeResult.Fail(ProbeReason.Refused, TimeSpan.Zero));
+            health.Add((await reports.Reader.ReadAsync(Ct)).Verdict.Health);
+            await time.Timers.Reader.ReadAsync(Ct);
+            await time.Timers.Reader.ReadAsync(Ct);
+            time.Advance(TimeSpan.FromSeconds(2));
+        }
+
+        Assert.Equal([ProbeHealth.Healthy, .. Enumerable.Repeat(ProbeHealth.Unhealthy, 4), ProbeHealth.Healthy], health);
+    }
+
+    [Fact]
     public async Task Dispose_TryInFlight_EndsItAndReportsNothingMore()
     {
         var arrived = new TaskCompletionSource();

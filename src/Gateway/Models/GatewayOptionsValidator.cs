@@ -182,6 +182,14 @@ internal static partial class GatewayOptionsValidator
             yield return new($"{path}:Restart:MaxBackoff", Duration.Format(model.Restart.MaxBackoff), "must not be shorter than InitialBackoff");
         }
 
+        if (model.Kind == ModelKind.Remote)
+        {
+            foreach (var key in new[] { (model.Probes.Startup, "Startup"), (model.Probes.Liveness, "Liveness") }.Where(probe => probe.Item1 is not null))
+            {
+                yield return new($"{path}:Probes:{key.Item2}", null, "a remote has a readiness probe only: its process is somebody else's");
+            }
+        }
+
         foreach (var error in Probe($"{path}:Probes:Startup", model.Probes.Startup, false)
             .Concat(Probe($"{path}:Probes:Readiness", model.Probes.Readiness, false))
             .Concat(Probe($"{path}:Probes:Liveness", model.Probes.Liveness, true)))
@@ -202,9 +210,26 @@ internal static partial class GatewayOptionsValidator
             yield return new($"{path}:Kind", "\"progress\"", "only the liveness probe can be of kind progress");
         }
 
-        if (probe.Kind == ProbeKind.Exec && probe.Command is not { Count: > 0 })
+        if (probe.Kind == ProbeKind.Exec && (probe.Command is not { Count: > 0 } || string.IsNullOrWhiteSpace(probe.Command[0])))
         {
             yield return new($"{path}:Command", null, "kind exec needs a command: [\"program\", \"argument\", …]");
+        }
+        else if (probe.Kind != ProbeKind.Exec && probe.Command is { Count: > 0 })
+        {
+            yield return new($"{path}:Command", null, "only kind exec runs a command; set Kind to exec");
+        }
+
+        if (isLiveness && probe.SuccessThreshold is > 1)
+        {
+            yield return new($"{path}:SuccessThreshold", $"{probe.SuccessThreshold}", "must be 1 for liveness: it only counts failures");
+        }
+
+        foreach (var header in probe.Headers ?? new Dictionary<string, string>())
+        {
+            if (!HeaderName().IsMatch(header.Key) || header.Value.AsSpan().ContainsAny('\r', '\n', '\0'))
+            {
+                yield return new($"{path}:Headers:{header.Key}", null, "is no HTTP header");
+            }
         }
 
         if (probe.Path is { } httpPath && !httpPath.StartsWith('/'))
@@ -223,6 +248,9 @@ internal static partial class GatewayOptionsValidator
 
     [GeneratedRegex(@"^[A-Za-z0-9._-]{1,64}\z")]
     private static partial Regex PlainName();
+
+    [GeneratedRegex(@"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}\z")]
+    private static partial Regex HeaderName();
 
     [GeneratedRegex(@"^sha256:[0-9a-fA-F]{64}\z")]
     private static partial Regex Sha256();

@@ -96,7 +96,7 @@ internal sealed class Model
     }
 
     /// <summary>The readiness probe, with the defaults for a backend that is asked by <paramref name="kind"/>.</summary>
-    public ProbeOptions Readiness(ProbeKind kind) => Probe(Options.Probes.Readiness, new() { Kind = kind });
+    public ProbeOptions Readiness(ProbeKind kind) => Probe(Options.Probes.Readiness, new() { Kind = kind, RecoveryThreshold = ReplicaSetOptions.DefaultRecovery });
 
     /// <summary>Of all options but those that are the gateway's own business: whoever adds one need not remember this list to be safe.</summary>
     private static string RevisionOf(ModelOptions options)
@@ -142,6 +142,7 @@ internal sealed class Model
         Period = section.Period ?? defaults.Period,
         Timeout = section.Timeout ?? defaults.Timeout,
         SuccessThreshold = section.SuccessThreshold ?? defaults.SuccessThreshold,
+        RecoveryThreshold = section.SuccessThreshold ?? defaults.RecoveryThreshold,
         FailureThreshold = section.FailureThreshold ?? defaults.FailureThreshold,
         StallTimeout = section.StallTimeout ?? defaults.StallTimeout,
     };

@@ -197,7 +197,7 @@ internal sealed record ProbeSection
     [DurationRange("10ms", "5m")]
     public TimeSpan? Timeout { get; init; }
 
-    /// <summary>Passes in a row that make it healthy. <value>1 to 100.</value></summary>
+    /// <summary>Passes in a row that make it healthy. <value>1 to 100; default 1, and 2 for readiness once it has failed.</value></summary>
     [Range(1, 100)]
     public int? SuccessThreshold { get; init; }
 

@@ -128,7 +128,7 @@ public sealed record ReplicaSetOptions
     /// <summary>Gates traffic; never ends a process. Null: none. <value>Default <c>/health</c> every 2 s; for <see cref="ReplicaKind.Command"/> a connect.</value></summary>
     public ProbeOptions? Readiness
     {
-        get => ReferenceEquals(field, NotSet) ? new() { Kind = DefaultProbe } : field;
+        get => ReferenceEquals(field, NotSet) ? new() { Kind = DefaultProbe, RecoveryThreshold = DefaultRecovery } : field;
         init;
     } = NotSet;
 
@@ -144,6 +144,9 @@ public sealed record ReplicaSetOptions
 
     /// <summary>Longest between two tokens; ten times this, and a process that uses CPU is no longer only busy. <value>Default 60 s.</value></summary>
     public TimeSpan BetweenTokens { get; init; } = TimeSpan.FromSeconds(60);
+
+    /// <summary>Passes in a row until a replica takes work again after it was not ready, when nothing else is said.</summary>
+    public const int DefaultRecovery = 2;
 
     /// <summary>The liveness probe of llama-server when nothing else is said.</summary>
     public static ProbeOptions DefaultLiveness { get; } = new()

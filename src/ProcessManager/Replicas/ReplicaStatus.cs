@@ -68,8 +68,11 @@ public sealed record ReplicaStatus
     /// <summary>For logs: name, state and generation. A record would print every member, the key too.</summary>
     public override string ToString() => $"{Backend} {Names.Of(State)} (generation {Generation})";
 
+    /// <summary>It ends because it was asked to restart: another process follows.</summary>
+    public bool IsRestarting { get; init; }
+
     /// <summary>True when the replica may become routable without a person: waiting on it is worthwhile.</summary>
-    public bool IsComing => State is ReplicaState.Queued or ReplicaState.Starting or ReplicaState.Loading or ReplicaState.Warming
+    public bool IsComing => IsRestarting || State is ReplicaState.Queued or ReplicaState.Starting or ReplicaState.Loading or ReplicaState.Warming
         or ReplicaState.Busy or ReplicaState.NotReady or ReplicaState.Killing or ReplicaState.Backoff;
 }
 

@@ -20,6 +20,7 @@ internal static class ReplicaStatusView
         LeakedSlots = Math.Min(replica.LeakedSlots, replica.Slots),
         RestartsInWindow = replica.History.CountIn(options.Restart.Window, now),
         Restarts = replica.Restarts,
+        IsRestarting = replica is { Afterwards: Afterwards.Restart, State: ReplicaState.Draining or ReplicaState.Stopping or ReplicaState.Killing },
         LastExit = replica.LastExit,
         NextTryAt = replica.NextTryAt,
         NotRoutableBecause = WhyNot(replica),

@@ -43,6 +43,9 @@ internal sealed record KillShare
     /// <summary>How many look hung or are being replaced for it.</summary>
     public int Suspects => Hung.Keys.Union(Down.Keys).Count();
 
+    /// <summary>How many are being replaced for it.</summary>
+    public int DownNow => Down.Count;
+
     /// <summary>One that looks hung asks whether it is to be ended.</summary>
     public (KillShare Next, KillAnswer Answer) Ask(int index, int poolSize, TimeSpan gather, TimeSpan now)
     {

@@ -13,10 +13,8 @@ internal sealed class LivenessWatch(
 {
     private static readonly TimeSpan LongestTick = TimeSpan.FromSeconds(1);
 
-    /// <summary>Periods that a look may be late by before it counts for nothing.</summary>
-    private const int LatePeriods = 2;
-
     private readonly long _born = time.GetTimestamp();
+    private readonly TimeSpan _patience = ProbeLoop.Patience(options);
     private LivenessVerdict _verdict = new();
     private SupervisorEvent.LivenessChanged? _told;
     private int _failures;
@@ -38,7 +36,7 @@ internal sealed class LivenessWatch(
                 {
                     askAt = started + ProbeLoop.Jittered(options.Period, random());
                     slots = await senses.SlotsAsync(over);
-                    isLate |= Now - started > options.Timeout + Patience;
+                    isLate |= Now - started > options.Timeout + _patience;
                 }
 
                 if (Look(new(Now, isLate, process, senses.Traffic(), slots), slots is null ? null : Now - started))
@@ -48,7 +46,7 @@ internal sealed class LivenessWatch(
 
                 var due = Now + tick;
                 await Task.Delay(tick, time, over);
-                isLate = Now - due > Patience;
+                isLate = Now - due > _patience;
             }
         }
         finally
@@ -58,9 +56,6 @@ internal sealed class LivenessWatch(
     }
 
     private TimeSpan Now => time.GetElapsedTime(_born);
-
-    /// <summary>A loaded machine is late by a second now and then; that is no reason to forget what was seen.</summary>
-    private TimeSpan Patience => LatePeriods * options.Period > LongestTick ? LatePeriods * options.Period : LongestTick;
 
     /// <summary>Folds one look. True when the process is given up.</summary>
     private bool Look(in LivenessSample sample, TimeSpan? asked)
