@@ -3,7 +3,6 @@ using System.Net;
 using System.Net.Http.Headers;
 using LlmGateway.Gateway.Backends;
 using LlmGateway.Gateway.Requests;
-using Microsoft.AspNetCore.Connections.Features;
 using Yarp.ReverseProxy.Forwarder;
 
 namespace LlmGateway.Gateway.Forwarding;
@@ -47,6 +46,7 @@ internal sealed class Attempt : HttpTransformer, IDisposable
     private static readonly SearchValues<char> TraceParentCharacters = SearchValues.Create("0123456789abcdef-");
 
     private readonly InferenceRequest _request;
+    private readonly ClientAnswer _answer;
     private readonly Backend _backend;
     private readonly RelayTimer _timer;
     private readonly CancellationTokenSource _send = new();
@@ -55,13 +55,14 @@ internal sealed class Attempt : HttpTransformer, IDisposable
     private int _isSettled;
 
     /// <param name="request">What is asked.</param>
+    /// <param name="answer">What the client gets.</param>
     /// <param name="backend">Whom.</param>
     /// <param name="time">The clock of its timeouts.</param>
     /// <param name="firstToken">Longest wait for the first token of a stream.</param>
     /// <param name="aborted">The client's leaving.</param>
-    public Attempt(InferenceRequest request, Backend backend, TimeProvider time, TimeSpan firstToken, CancellationToken aborted)
+    public Attempt(InferenceRequest request, ClientAnswer answer, Backend backend, TimeProvider time, TimeSpan firstToken, CancellationToken aborted)
     {
-        (_request, _backend) = (request, backend);
+        (_request, _answer, _backend) = (request, answer, backend);
         backend.Traffic.Began(request.Stream);
         var timeouts = request.Model.Options.Timeouts;
         _timer = request.Stream
@@ -178,23 +179,31 @@ internal sealed class Attempt : HttpTransformer, IDisposable
         }
 
         OnStarted?.Invoke();
-        var mediaType = proxyResponse.Content.Headers.ContentType?.MediaType;
-        var isEvents = string.Equals(mediaType, "text/event-stream", StringComparison.OrdinalIgnoreCase);
-        _relay = new RelayStream(
-            await proxyResponse.Content.ReadAsStreamAsync(_timer.Token), isEvents ? _request.Endpoint.Dialect : null, _request.Id, _timer)
+        var from = proxyResponse.Content.Headers;
+        var isEvents = string.Equals(from.ContentType?.MediaType, "text/event-stream", StringComparison.OrdinalIgnoreCase);
+        var fault = BackendHead.Fault(proxyResponse) ?? (_answer.IsCommitted && !isEvents ? "It is no stream, and the client has been promised one." : null);
+        if (fault is not null)
+        {
+            throw new IOException($"The answer can't be passed on. {fault}");
+        }
+
+        _relay = new RelayStream(await proxyResponse.Content.ReadAsStreamAsync(_timer.Token), isEvents ? _request.Endpoint.Dialect : null, _request.Id, _timer)
         {
             OnFirstToken = HandleFirstToken,
             OnFirstTokenWritten = OnFirstTokenWritten,
             OnProgress = _backend.Traffic.Came,
-            OnBroken = () => httpContext.Features.Get<IConnectionLifetimeNotificationFeature>()?.RequestClose(),
+            OnBroken = _answer.CloseAfterwards,
+            EndsWithItsConnection = !isEvents && from.ContentLength is null && proxyResponse.Headers.TransferEncodingChunked is not true
+                && from.ContentType?.MediaType is null or "application/json",
         };
 
         // Until the first token is in hand the request can still go elsewhere.
         await _relay.PrimeAsync();
         _sending.Unregister();
+        await _answer.BeginAsync(BackendStatus, DescribeRoute);
 
         var headers = httpContext.Response.Headers;
-        headers.ContentType = proxyResponse.Content.Headers.ContentType?.ToString() ?? "application/json";
+        headers.ContentType = from.ContentType?.ToString() ?? "application/json";
         if (isEvents)
         {
             headers.CacheControl = "no-cache";
@@ -202,10 +211,9 @@ internal sealed class Attempt : HttpTransformer, IDisposable
         }
         else
         {
-            headers.ContentLength = proxyResponse.Content.Headers.ContentLength;
+            headers.ContentLength = from.ContentLength;
         }
 
-        DescribeRoute(headers);
         proxyResponse.Content = new RelayContent(_relay, proxyResponse.Content);
         return true;
     }

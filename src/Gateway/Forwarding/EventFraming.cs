@@ -39,6 +39,29 @@ internal static class EventFraming
         return true;
     }
 
+    /// <summary>The text of an event that has one <c>data</c> line and, but for comments, no other.</summary>
+    public static bool TryGetData(ReadOnlySpan<byte> oneEvent, out ReadOnlySpan<byte> data)
+    {
+        data = [];
+        foreach (var range in oneEvent.SplitAny((byte)'\n', (byte)'\r'))
+        {
+            var line = oneEvent[range];
+            if (line.IsEmpty || line[0] == (byte)':')
+            {
+                continue;
+            }
+
+            if (!data.IsEmpty || !line.StartsWith("data:"u8))
+            {
+                return false;
+            }
+
+            data = line["data:".Length..].TrimStart((byte)' ');
+        }
+
+        return !data.IsEmpty;
+    }
+
     private static int LineEnd(ReadOnlySpan<byte> bytes) => bytes switch
     {
         [(byte)'\r', (byte)'\n', ..] => 2,

@@ -55,18 +55,20 @@ internal sealed class InferenceHandler(
 
     private async Task<RequestOutcome> RunAsync(HttpContext context, InferenceRequest request)
     {
-        var run = new Run(new QueueTicket(request), context.Features.Get<Activity>());
+        await using var answer = new ClientAnswer(context, request, time);
+        var run = new Run(new QueueTicket(request), answer, context.Features.Get<Activity>());
         while (true)
         {
             using var lease = await LeaseAsync(run, context.RequestAborted);
             if (lease.Refusal is { } refusal)
             {
-                return await RefuseAsync(context, request, refusal);
+                return await RefuseAsync(run, refusal);
             }
 
             run.Grants++;
             using var span = RequestTrace.StartAttempt(run.Span, request, lease.Backend, run.Grants);
             using var attempt = Begin(context, run, lease, span);
+            answer.WaitsForBackend();
             var end = await attempt.RunAsync(context, forwarder, invokers.For(lease.Backend, request.Model.Options.Timeouts.Connect), Config);
             RequestTrace.EndAttempt(span, attempt, end);
             span?.Dispose();
@@ -80,23 +82,28 @@ internal sealed class InferenceHandler(
     /// <summary>A slot in its turn; or, for calls that only look at text, any ready backend at once.</summary>
     private async ValueTask<SlotLease> LeaseAsync(Run run, CancellationToken aborted)
     {
-        var ticket = run.Ticket;
-        var overhead = ticket.Request.Overhead;
+        var request = run.Ticket.Request;
+        var overhead = request.Overhead;
         overhead.Enter(OverheadPhase.Admit);
-        if (ticket.Request.Endpoint.TakesSlot)
+        if (request.Endpoint.TakesSlot)
         {
-            var waited = ticket.Waited;
+            var waited = run.Ticket.Waited;
             using var queue = RequestTrace.StartQueue(run.Span);
-            var lease = await scheduler.AcquireAsync(ticket, aborted);
+            var acquiring = scheduler.AcquireAsync(run.Ticket, aborted);
+            if (!acquiring.IsCompleted)
+            {
+                run.Answer.WaitsForSlot();
+            }
+
+            var lease = await acquiring;
             RequestTrace.EndQueue(queue, lease);
-            overhead.TakeOff(ticket.Waited - waited);
+            overhead.TakeOff(run.Ticket.Waited - waited);
             overhead.Enter(OverheadPhase.Send);
             return lease;
         }
 
         overhead.Enter(OverheadPhase.Send);
-
-        return scheduler.AnyReady(ticket.Request.Model) is { } backend
+        return scheduler.AnyReady(request.Model) is { } backend
             ? SlotLease.WithoutSlot(backend, time.GetTimestamp())
             : SlotLease.Refused(ApiErrors.NoBackend(TimeSpan.FromSeconds(1)));
     }
@@ -110,7 +117,7 @@ internal sealed class InferenceHandler(
             firstToken = left > TimeSpan.Zero ? left : TimeSpan.Zero;
         }
 
-        return new Attempt(request, lease.Backend, time, firstToken, context.RequestAborted)
+        return new Attempt(request, run.Answer, lease.Backend, time, firstToken, context.RequestAborted)
         {
             TraceParent = span?.Id,
             OnSending = request.Overhead.Pause,
@@ -155,7 +162,7 @@ internal sealed class InferenceHandler(
 
             case AttemptEnd.Refused:
                 lease.End(LeaseEnd.Finished, UpstreamOutcome.Client);
-                await PassRefusalAsync(context, attempt, lease, request);
+                await run.Answer.PassRefusalAsync(attempt.Refusal!.Value.Status, attempt.Refusal.Value.Body, attempt.DescribeRoute);
                 return RequestOutcome.ClientError;
 
             case AttemptEnd.ClientGone:
@@ -170,18 +177,18 @@ internal sealed class InferenceHandler(
 
             case AttemptEnd.NotOffered:
                 lease.End(LeaseEnd.Finished, UpstreamOutcome.Client);
-                return await RefuseAsync(context, request, ApiErrors.NotOffered(request.Model.Name));
+                return await RefuseAsync(run, ApiErrors.NotOffered(request.Model.Name));
 
             case AttemptEnd.TimedOut:
                 lease.End(LeaseEnd.Abandoned, UpstreamOutcome.Fault);
                 Log.NoFirstToken(logger, request.Id, lease.Backend.Name);
-                return await RefuseAsync(context, request, ApiErrors.BackendTimeout);
+                return await RefuseAsync(run, ApiErrors.BackendTimeout);
         }
 
         // Nothing has reached the client. The slot goes back first: whoever waits behind must not wait for the news.
         Log.AttemptFailed(logger, request.Id, lease.Backend.Name, end, attempt.BackendStatus, attempt.Fault?.GetBaseException().Message ?? "no reason given");
         lease.End(
-            end == AttemptEnd.Failed && attempt.BackendStatus == 0 ? LeaseEnd.Abandoned : LeaseEnd.Finished,
+            end == AttemptEnd.Failed && attempt.BackendStatus < 300 ? LeaseEnd.Abandoned : LeaseEnd.Finished,
             end == AttemptEnd.Loading || attempt.BackendStatus == StatusCodes.Status429TooManyRequests ? UpstreamOutcome.Backpressure : UpstreamOutcome.Fault);
         var wasAlone = lease.WasAlone;
         lease.Dispose();
@@ -196,7 +203,7 @@ internal sealed class InferenceHandler(
         }
 
         var isSuspect = isDead && wasAlone && end == AttemptEnd.Failed && registry.CrashedByItself(lease.Backend);
-        return run.Next(isDead, isSuspect, end, request.Model.Options.Retry.MaxAttempts) is { } error ? await RefuseAsync(context, request, error) : null;
+        return run.Next(isDead, isSuspect, end, request.Model.Options.Retry.MaxAttempts) is { } error ? await RefuseAsync(run, error) : null;
     }
 
     /// <summary>True when the backend is gone, or the news of it comes within a moment.</summary>
@@ -232,30 +239,22 @@ internal sealed class InferenceHandler(
         }
     }
 
-    private static async Task<RequestOutcome> RefuseAsync(HttpContext context, InferenceRequest request, ApiError error)
+    private static async Task<RequestOutcome> RefuseAsync(Run run, ApiError error)
     {
-        await ApiErrorWriter.WriteAsync(context, error, request.Endpoint.Dialect, request.Id);
+        await run.Answer.RefuseAsync(error);
         return RequestMetrics.OutcomeOf(error);
     }
 
-    private static async Task PassRefusalAsync(HttpContext context, Attempt attempt, SlotLease lease, InferenceRequest request)
-    {
-        var (status, body) = attempt.Refusal!.Value;
-        context.Response.StatusCode = status;
-        context.Response.ContentType = "application/json";
-        context.Response.ContentLength = body.Length;
-        attempt.DescribeRoute(context.Response.Headers);
-        await context.Response.Body.WriteAsync(body, context.RequestAborted);
-    }
-
     /// <summary>What has happened to one request so far.</summary>
-    private sealed class Run(QueueTicket ticket, Activity? span)
+    private sealed class Run(QueueTicket ticket, ClientAnswer answer, Activity? span)
     {
         private int _failures;
         private int _deaths;
         private int _deathsAlone;
 
         public QueueTicket Ticket { get; } = ticket;
+
+        public ClientAnswer Answer { get; } = answer;
 
         /// <summary>The request's span, when it is traced.</summary>
         public Activity? Span { get; } = span;

@@ -1,4 +1,3 @@
-using System.Buffers;
 using LlmGateway.Gateway.Requests;
 
 namespace LlmGateway.Gateway.Forwarding;
@@ -19,34 +18,52 @@ internal enum RelayEnd
     TimedOut,
 }
 
+/// <summary>A backend's bytes and how long they may be waited for.</summary>
+internal readonly record struct RelaySource(Stream Content, RelayTimer Timer);
+
 /// <summary>The backend's answer as the forwarder reads it: unchanged bytes, whole events, and an honest end.</summary>
 /// <remarks>
-/// A stream of events is handed on event for event; half an event waits for its other half, at most <see cref="LongestHeld"/> bytes. When the backend
-/// breaks, the half event is dropped, the API's error event follows, and the reader sees a normal end: the forwarder would else reset the connection
-/// and the client would lose what it was sent. An answer that is no stream just throws: the forwarder then aborts it.
+/// A stream of events is handed on event for event. When the backend breaks, the half event is dropped and, unless another backend can say the rest,
+/// the API's error event follows and the reader sees a normal end: the forwarder would else reset the connection and the client would lose what it was
+/// sent. An answer that is no stream just throws: the forwarder then aborts it.
 /// </remarks>
-internal sealed class RelayStream(Stream source, ApiDialect? events, string requestId, RelayTimer timer) : Stream
+internal sealed class RelayStream : Stream
 {
-    public const int LongestHeld = 64 * 1024;
+    public const int LongestHeld = EventWatch.LongestHeld;
 
-    private const int FirstBuffer = 4 * 1024;
+    /// <summary>How long a server may take to end its message after the API's own end.</summary>
+    public static readonly TimeSpan AfterTheLast = TimeSpan.FromSeconds(1);
 
-    /// <summary>How much of a long event's known part stays: what matters in it must not fall between two looks.</summary>
-    private const int Overlap = 1024;
+    private readonly RelayBuffer _buffer = new();
+    private readonly EventWatch? _events;
+    private readonly ApiDialect _dialect;
+    private readonly string _requestId;
+    private RelaySource _source;
+    private JsonExtent _extent;
+    private TokenUsage? _usage;
 
-    private byte[]? _buffer;
-    private int _start;
-    private int _ready;
-    private int _length;
-    private bool _isInsideEvent;
-    private bool _sawLast;
-    private bool _sawError;
+    /// <param name="source">The backend's bytes.</param>
+    /// <param name="events">Whose events they are; null for an answer that is no stream.</param>
+    /// <param name="requestId">The request's id, for the error event.</param>
+    /// <param name="timer">How long the backend may take.</param>
+    /// <param name="sent">Is told what has been sent, so that another backend could go on.</param>
+    public RelayStream(Stream source, ApiDialect? events, string requestId, RelayTimer timer, SentText? sent = null)
+    {
+        (_source, _requestId) = (new RelaySource(source, timer), requestId);
+        if (events is { } dialect)
+        {
+            (_dialect, _events) = (dialect, new EventWatch(dialect) { Sent = sent });
+        }
+    }
 
     /// <summary>How it ended, once it has.</summary>
     public RelayEnd Ended { get; private set; }
 
+    /// <summary>True when the end of the connection is all that ends the answer, so that the answer itself must show that it is whole.</summary>
+    public bool EndsWithItsConnection { get; init; }
+
     /// <summary>Called once when the first event that is no comment (or the first byte, for what is no stream) is in hand.</summary>
-    public Action? OnFirstToken { get; set; }
+    public Action? OnFirstToken { get; init; }
 
     /// <summary>Called once when the reader comes back for more: what it was given first has been written.</summary>
     public Action? OnFirstTokenWritten { get; set; }
@@ -55,10 +72,13 @@ internal sealed class RelayStream(Stream source, ApiDialect? events, string requ
     public Action<int>? OnProgress { get; init; }
 
     /// <summary>Called when the relay ends brokenly, so that the connection can be closed after the message.</summary>
-    public Action? OnBroken { get; set; }
+    public Action? OnBroken { get; init; }
+
+    /// <summary>Asked when a backend breaks off: who says the rest, or null when nobody can.</summary>
+    public Func<ValueTask<RelaySource?>>? Continue { get; init; }
 
     /// <summary>What the answer says of its own cost, as far as it has been read.</summary>
-    public TokenUsage? Usage { get; private set; }
+    public TokenUsage? Usage => _events is { } events ? events.Usage : _usage;
 
     public override bool CanRead => true;
 
@@ -81,12 +101,12 @@ internal sealed class RelayStream(Stream source, ApiDialect? events, string requ
         while (!await FillAsync())
         {
             // Comments wait with the first event: with them the answer would have begun.
-            if (_ready - _start == seen)
+            if (_buffer.Ready == seen)
             {
                 throw new IOException("The backend ended its answer before the first event.");
             }
 
-            seen = _ready - _start;
+            seen = _buffer.Ready;
             if (seen > LongestHeld)
             {
                 throw new IOException("The backend sends nothing but comments.");
@@ -98,27 +118,14 @@ internal sealed class RelayStream(Stream source, ApiDialect? events, string requ
 
     public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
     {
-        if (_ready == _start && Ended == RelayEnd.None)
+        if (_buffer.Ready == 0 && Ended == RelayEnd.None)
         {
             OnFirstTokenWritten?.Invoke();
             OnFirstTokenWritten = null;
             await FillOrEndAsync(cancellationToken);
         }
 
-        var count = Math.Min(buffer.Length, _ready - _start);
-        if (count == 0)
-        {
-            return 0;
-        }
-
-        _buffer.AsSpan(_start, count).CopyTo(buffer.Span);
-        _start += count;
-        if (_start == _length)
-        {
-            ReturnBuffer();
-        }
-
-        return count;
+        return _buffer.Take(buffer.Span);
     }
 
     public override Task<int> ReadAsync(byte[] buffer, int offset, int count, CancellationToken cancellationToken) =>
@@ -140,8 +147,8 @@ internal sealed class RelayStream(Stream source, ApiDialect? events, string requ
     {
         if (disposing)
         {
-            source.Dispose();
-            ReturnBuffer();
+            _source.Content.Dispose();
+            _buffer.Dispose();
         }
 
         base.Dispose(disposing);
@@ -149,67 +156,78 @@ internal sealed class RelayStream(Stream source, ApiDialect? events, string requ
 
     private async ValueTask FillOrEndAsync(CancellationToken cancellationToken)
     {
-        try
+        while (!await TryFillAsync(cancellationToken))
         {
-            var before = _ready;
-            if (await FillAsync() || _ready > before)
-            {
-                return;
-            }
-
-            // The source has ended.
-            if (events is null || _sawLast)
-            {
-                Finish();
-                return;
-            }
-        }
-        catch (Exception e) when (events is not null && !cancellationToken.IsCancellationRequested && e is IOException or HttpRequestException or OperationCanceledException)
-        {
-            if (_sawLast)
+            if (_events is not { SawLast: false })
             {
                 // All that the client needs is there: how the connection ends does not matter any more.
                 Finish();
                 return;
             }
+
+            _buffer.DropHeld();
+            if (_events.IsInsideEvent || Continue is null || _source.Timer.HasExpired || await Continue() is not { } next)
+            {
+                Break();
+                return;
+            }
+
+            await _source.Content.DisposeAsync();
+            _source = next;
+        }
+    }
+
+    /// <summary>False when the source has ended, in whatever way; throws for what is no stream of events and broke.</summary>
+    private async ValueTask<bool> TryFillAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            var before = _buffer.Ready;
+            if (await FillAsync() || _buffer.Ready > before)
+            {
+                return true;
+            }
+        }
+        catch (Exception e) when (_events is not null && !cancellationToken.IsCancellationRequested && e is IOException or HttpRequestException or OperationCanceledException)
+        {
+            return false;
         }
 
-        Break();
+        return _events is not null || !EndsWithItsConnection || _extent.IsWhole
+            ? false
+            : throw new IOException("The connection ended in the middle of the answer.");
     }
 
     /// <summary>Reads until at least one more whole event (or any bytes of what is no stream) is ready. False at the end of the source, or for comments only.</summary>
     private async ValueTask<bool> FillAsync()
     {
+        var (content, timer) = _source;
         while (true)
         {
-            using var wait = timer.Begin();
-            if (_length == _start)
+            using var wait = timer.Begin(_events is { SawLast: true } ? AfterTheLast : null);
+            if (_buffer.IsEmpty)
             {
                 // Wait without a buffer: most of a stream's time passes here.
-                ReturnBuffer();
 #pragma warning disable CA2022 // Nothing is read: an empty read only waits.
-                await source.ReadAsync(Memory<byte>.Empty, timer.Token);
+                await content.ReadAsync(Memory<byte>.Empty, timer.Token);
 #pragma warning restore CA2022
             }
 
-            MakeRoom();
-            var read = await source.ReadAsync(_buffer.AsMemory(_length), timer.Token);
+            var read = await content.ReadAsync(_buffer.Room(), timer.Token);
             if (read == 0)
             {
                 return false;
             }
 
-            _length += read;
-            if (events is not { } dialect)
+            _buffer.Add(read);
+            if (_events is not { } events)
             {
-                Usage = TokenUsage.Find(_buffer.AsSpan(_ready, read), Usage);
-                _ready = _length;
+                Pass(read);
                 OnProgress?.Invoke(read);
                 return true;
             }
 
-            var scanned = Scan(dialect);
-            if (scanned is { } isToken)
+            if (events.Release(_buffer) is { } isToken)
             {
                 if (isToken)
                 {
@@ -222,59 +240,22 @@ internal sealed class RelayStream(Stream source, ApiDialect? events, string requ
         }
     }
 
-    /// <summary>Finds the whole events among the new bytes. Null when there is none; else whether one of them is more than a comment.</summary>
-    private bool? Scan(ApiDialect dialect)
+    private void Pass(int read)
     {
-        var isToken = false;
-        var isAny = false;
-        while (EventFraming.NextEvent(_buffer.AsSpan(_ready, _length - _ready)) is var length and > 0)
+        _usage = TokenUsage.Find(_buffer.Held, _usage);
+        if (EndsWithItsConnection)
         {
-            var oneEvent = _buffer.AsSpan(_ready, length);
-            _ready += length;
-            isAny = true;
-            isToken |= _isInsideEvent || !EventFraming.IsComment(oneEvent);
-            Inspect(dialect, oneEvent);
-            _isInsideEvent = false;
+            _extent.Feed(_buffer.Held);
         }
 
-        if (_sawLast && !_sawError)
-        {
-            // Behind the last event there is nothing to wait for: the LF of a CRLF, say.
-            isAny |= _ready < _length;
-            _ready = _length;
-        }
-        else if (!isAny && _length - _ready >= LongestHeld)
-        {
-            // Handed on without its end. A line end at the cut stays: with what comes it may be the blank line.
-            var part = _buffer.AsSpan(_ready, _length - _ready);
-            Inspect(dialect, part);
-            _isInsideEvent = true;
-            _ready += part[..^Overlap].TrimEnd("\r\n"u8).Length;
-            return true;
-        }
-
-        return isAny ? isToken : null;
-    }
-
-    /// <summary>Looks whether an event, or the next part of a long one, ends the stream or tells its cost.</summary>
-    private void Inspect(ApiDialect dialect, ReadOnlySpan<byte> text)
-    {
-        Usage = TokenUsage.Find(text, Usage);
-        if (_isInsideEvent && dialect != ApiDialect.Native)
-        {
-            // It begins within a line, and only a whole line says what it is.
-            text = text[(text.IndexOfAny((byte)'\n', (byte)'\r') is var line and >= 0 ? line : text.Length)..];
-        }
-
-        _sawError |= StreamEnd.IsError(text);
-        _sawLast |= _sawError || StreamEnd.IsLast(dialect, text);
+        _buffer.Release(read);
     }
 
     /// <summary>The source has said its last word; an error of the backend's own is one, too.</summary>
     private void Finish()
     {
-        Ended = _sawError ? RelayEnd.Broken : RelayEnd.Complete;
-        if (_sawError)
+        Ended = _events is { SawError: true } ? RelayEnd.Broken : RelayEnd.Complete;
+        if (Ended == RelayEnd.Broken)
         {
             OnBroken?.Invoke();
         }
@@ -282,47 +263,14 @@ internal sealed class RelayStream(Stream source, ApiDialect? events, string requ
 
     private void Break()
     {
-        Ended = timer.HasExpired ? RelayEnd.TimedOut : RelayEnd.Broken;
-        var error = StreamEnd.ErrorEvent(events!.Value, Ended == RelayEnd.TimedOut ? ApiErrors.StreamSilent : ApiErrors.StreamBroken, requestId);
+        Ended = _source.Timer.HasExpired ? RelayEnd.TimedOut : RelayEnd.Broken;
+        if (_events!.IsInsideEvent)
+        {
+            // What was already handed on of an event too long to hold must be closed before the next one begins.
+            _buffer.Put("\n\n"u8);
+        }
 
-        // What was already handed on of an event too long to hold must be closed before the next one begins.
-        var separator = _isInsideEvent ? "\n\n"u8.Length : 0;
-        ReturnBuffer();
-        _buffer = ArrayPool<byte>.Shared.Rent(error.Length + separator);
-        _buffer.AsSpan(0, separator).Fill((byte)'\n');
-        error.CopyTo(_buffer, separator);
-        (_start, _ready, _length) = (0, error.Length + separator, error.Length + separator);
+        _buffer.Put(StreamEnd.ErrorEvent(_dialect, Ended == RelayEnd.TimedOut ? ApiErrors.StreamSilent : ApiErrors.StreamBroken, _requestId));
         OnBroken?.Invoke();
-    }
-
-    private void MakeRoom()
-    {
-        _buffer ??= ArrayPool<byte>.Shared.Rent(FirstBuffer);
-        if (_length < _buffer.Length)
-        {
-            return;
-        }
-
-        var held = _buffer.AsSpan(_start, _length - _start);
-        var target = held.Length > _buffer.Length / 2 ? ArrayPool<byte>.Shared.Rent(_buffer.Length * 2) : _buffer;
-        held.CopyTo(target);
-        if (target != _buffer)
-        {
-            ArrayPool<byte>.Shared.Return(_buffer);
-            _buffer = target;
-        }
-
-        (_start, _ready, _length) = (0, _ready - _start, held.Length);
-    }
-
-    private void ReturnBuffer()
-    {
-        if (_buffer is { } buffer)
-        {
-            _buffer = null;
-            ArrayPool<byte>.Shared.Return(buffer);
-        }
-
-        (_start, _ready, _length) = (0, 0, 0);
     }
 }

@@ -42,11 +42,13 @@ internal sealed class RelayTimer : IDisposable
     }
 
     /// <summary>Begins to wait for the backend.</summary>
-    public Wait Begin()
+    /// <param name="atMost">Longest wait when it is shorter than what the options say, or null.</param>
+    public Wait Begin(TimeSpan? atMost = null)
     {
         if (_isStarted)
         {
             var left = _total - _time.GetElapsedTime(_startedAt);
+            left = atMost < left ? atMost.Value : left;
             // What is no token (a comment, half an event) ends one wait, but not the count.
             var limit = _betweenTokens - _waited is { } between && between < left ? between : left;
             _waitingSince = _time.GetTimestamp();

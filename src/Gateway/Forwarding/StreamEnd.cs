@@ -19,8 +19,34 @@ internal static class StreamEnd
     /// <summary>True for an error that the backend reports in the stream itself; it ends the stream.</summary>
     public static bool IsError(ReadOnlySpan<byte> oneEvent) => IsNamed(oneEvent, "error"u8) || IsData(oneEvent, "{\"error\":"u8);
 
-    /// <summary>The event that tells the client that its answer is broken.</summary>
-    public static byte[] ErrorEvent(ApiDialect dialect, ApiError error, string requestId)
+    /// <summary>The event that tells the client that its answer is broken, or that there will be none.</summary>
+    public static byte[] ErrorEvent(ApiDialect dialect, ApiError error, string requestId) =>
+        Framed(dialect, dialect == ApiDialect.Responses ? ResponsesError(error.Code, error.Message) : error.ToJson(dialect, requestId));
+
+    /// <summary>The same for a backend's own error.</summary>
+    /// <param name="dialect">The API.</param>
+    /// <param name="body">JSON with an object <c>error</c> that has a <c>message</c>.</param>
+    public static byte[] ErrorEvent(ApiDialect dialect, ReadOnlyMemory<byte> body)
+    {
+        using var document = JsonDocument.Parse(body);
+        if (dialect == ApiDialect.Responses)
+        {
+            var error = document.RootElement.GetProperty("error");
+            var code = error.TryGetProperty("type", out var type) && type.ValueKind == JsonValueKind.String ? type.GetString() : null;
+            return Framed(dialect, ResponsesError(code, error.GetProperty("message").ToString()));
+        }
+
+        // Written anew: a line end within the body would end the event.
+        var buffer = new ArrayBufferWriter<byte>();
+        using (var json = new Utf8JsonWriter(buffer))
+        {
+            document.WriteTo(json);
+        }
+
+        return Framed(dialect, buffer.WrittenSpan);
+    }
+
+    private static byte[] Framed(ApiDialect dialect, ReadOnlySpan<byte> json)
     {
         var buffer = new ArrayBufferWriter<byte>();
         if (dialect is ApiDialect.Responses or ApiDialect.Messages)
@@ -29,21 +55,21 @@ internal static class StreamEnd
         }
 
         buffer.Write("data: "u8);
-        buffer.Write(dialect == ApiDialect.Responses ? ResponsesError(error) : error.ToJson(dialect, requestId));
+        buffer.Write(json);
         buffer.Write("\n\n"u8);
         return buffer.WrittenSpan.ToArray();
     }
 
     // The responses API has its error's fields at the top of the event.
-    private static byte[] ResponsesError(ApiError error)
+    private static byte[] ResponsesError(string? code, string message)
     {
         var buffer = new ArrayBufferWriter<byte>();
         using (var json = new Utf8JsonWriter(buffer))
         {
             json.WriteStartObject();
             json.WriteString("type", "error");
-            json.WriteString("code", error.Code);
-            json.WriteString("message", error.Message);
+            json.WriteString("code", code);
+            json.WriteString("message", message);
             json.WriteNull("param");
             json.WriteEndObject();
         }

@@ -40,6 +40,9 @@ internal sealed class InferenceRequest : IDisposable
     /// <summary>Longest time from arrival to the first token that the client grants, or null.</summary>
     public TimeSpan? FirstTokenWithin { get; init; }
 
+    /// <summary>True when the client wants comments while it waits for its stream.</summary>
+    public bool KeepAlive { get; init; }
+
     /// <summary>Timestamp (of the gateway's TimeProvider) of its arrival.</summary>
     public required long ArrivedAt { get; init; }
 

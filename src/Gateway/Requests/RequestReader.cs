@@ -74,7 +74,7 @@ internal sealed class RequestReader(LiveCatalogue live, BodyBudget budget, TimeP
                 return (null, ApiErrors.InvalidParameter("n", $"must not be above {model.LargestBackend}, the slots of one backend of this model"));
             }
 
-            if (Hints(headers, caller, out var priority, out var within) is { } wrong)
+            if (Hints(headers, caller, out var priority, out var within, out var keepAlive) is { } wrong)
             {
                 return (null, wrong);
             }
@@ -95,6 +95,7 @@ internal sealed class RequestReader(LiveCatalogue live, BodyBudget budget, TimeP
                 Weight = caller.Weight,
                 MaxTokens = facts.MaxTokens,
                 FirstTokenWithin = within,
+                KeepAlive = keepAlive,
                 ArrivedAt = arrivedAt,
                 Overhead = clock,
             }, null);
@@ -128,11 +129,12 @@ internal sealed class RequestReader(LiveCatalogue live, BodyBudget budget, TimeP
         }
     }
 
-    private static ApiError? Hints(IHeaderDictionary headers, Caller caller, out Priority priority, out TimeSpan? within)
+    private static ApiError? Hints(IHeaderDictionary headers, Caller caller, out Priority priority, out TimeSpan? within, out bool keepAlive)
     {
         const string PriorityHeader = "x-llmgateway-priority";
         const string TimeoutHeader = "x-llmgateway-timeout-ms";
-        (priority, within) = (caller.Usual, null);
+        const string KeepAliveHeader = "x-llmgateway-keepalive";
+        (priority, within, keepAlive) = (caller.Usual, null, false);
         if (headers[PriorityHeader].ToString() is { Length: > 0 } wanted)
         {
             // By name only: an enum's own parser takes numbers and lists, too.
@@ -155,7 +157,9 @@ internal sealed class RequestReader(LiveCatalogue live, BodyBudget budget, TimeP
             within = TimeSpan.FromMilliseconds(milliseconds);
         }
 
-        return null;
+        var wish = headers[KeepAliveHeader].ToString();
+        keepAlive = wish == "1";
+        return wish is "" or "0" or "1" ? null : ApiErrors.InvalidParameter(KeepAliveHeader, "must be 1 or 0");
     }
 
     /// <summary>The field <c>model</c> of a multipart form.</summary>

@@ -102,6 +102,9 @@ internal sealed class ClientConnection(TcpClient client) : IDisposable
 
     private static CancellationToken Ct => TestContext.Current.CancellationToken;
 
+    /// <summary>All that was read so far.</summary>
+    public string Text => _read.ToString();
+
     public Task WriteAsync(string text) => client.GetStream().WriteAsync(Encoding.UTF8.GetBytes(text), Ct).AsTask();
 
     /// <summary>Reads until a text has come, and gives all that was read so far.</summary>
@@ -144,7 +147,8 @@ internal sealed class ClientConnection(TcpClient client) : IDisposable
 
     public void Dispose() => client.Dispose();
 
-    private async Task<bool> ReadMoreAsync()
+    /// <summary>Reads what comes next; false at the end.</summary>
+    public async Task<bool> ReadMoreAsync()
     {
         var buffer = new byte[4096];
         var read = await client.GetStream().ReadAsync(buffer, Ct);

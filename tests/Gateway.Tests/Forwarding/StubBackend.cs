@@ -87,7 +87,9 @@ internal sealed class StubExchange(Socket socket, CancellationToken stop) : IDis
 
     public CancellationToken Stop => stop;
 
-    public Task WriteAsync(string text) => _stream.WriteAsync(Encoding.UTF8.GetBytes(text), stop).AsTask();
+    public Task WriteAsync(string text) => WriteAsync(Encoding.UTF8.GetBytes(text));
+
+    public Task WriteAsync(byte[] bytes) => _stream.WriteAsync(bytes, stop).AsTask();
 
     public Task WriteChunkAsync(string text) => WriteAsync($"{Encoding.UTF8.GetByteCount(text):x}\r\n{text}\r\n");
 
