@@ -11,6 +11,7 @@ using LlmGateway.ProcessManager;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
+using HeldState = LlmGateway.ProcessManager.Orphans.StateDirectory;
 
 namespace LlmGateway.Gateway;
 
@@ -22,11 +23,13 @@ internal sealed class GatewayHost : IAsyncDisposable
     private readonly GatewayTelemetry _telemetry;
     private readonly WebApplication _data;
     private readonly WebApplication _management;
+    private readonly HeldState _state;
     private readonly ILogger _logger;
 
     public GatewayHost(LoadedConfiguration configuration, TimeProvider time)
     {
         (_configuration, _options) = (configuration, configuration.Options);
+        _state = HeldState.Take(StateDirectory(_options));
         Token = ManagementToken.LoadOrCreate(_options.Management.TokenFile ?? Path.Combine(StateDirectory(_options), "management.token"));
         _telemetry = new GatewayTelemetry(
             StatusReport.Version,
@@ -106,6 +109,7 @@ internal sealed class GatewayHost : IAsyncDisposable
         await _data.DisposeAsync();
         await _management.DisposeAsync();
         await _telemetry.DisposeAsync();
+        _state.Dispose();
     }
 
     private WebApplication BuildDataPlane(TimeProvider time)
@@ -117,6 +121,7 @@ internal sealed class GatewayHost : IAsyncDisposable
             kestrel.Limits.RequestHeadersTimeout = TimeSpan.FromSeconds(30);
         });
         builder.Services.AddSingleton(_telemetry.Meters).AddDataPlane(_configuration, time);
+        builder.Services.Configure<ProcessManagerOptions>(options => options.StateDirectory = _state.Path);
         var app = builder.Build();
         app.UseDataPlane();
         app.Services.GetRequiredService<BackendMetrics>();

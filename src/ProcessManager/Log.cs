@@ -46,6 +46,15 @@ internal static partial class Log
     [LoggerMessage(2015, LogLevel.Warning, "The GPUs are not looked at any more: {Reason}")]
     public static partial void GpuUnknown(ILogger logger, string reason);
 
+    [LoggerMessage(2016, LogLevel.Warning, "An earlier gateway left pid {Pid} behind, {What}: it is ended.")]
+    public static partial void OrphanKilled(ILogger logger, int pid, string what);
+
+    [LoggerMessage(2017, LogLevel.Error, "What an earlier gateway left behind does not end even after SIGKILL: pid {Pids}. It may hold memory and ports.")]
+    public static partial void OrphanStays(ILogger logger, string pids);
+
+    [LoggerMessage(2018, LogLevel.Warning, "{File} can't be read and is made anew: {Reason}")]
+    public static partial void RecordsUnreadable(ILogger logger, string file, string reason);
+
     [LoggerMessage(2020, LogLevel.Critical, "{Backend}: {Effect} failed unexpectedly. This is a fault of the gateway: please report it.")]
     public static partial void EffectFailed(ILogger logger, string backend, string effect, Exception exception);
 

@@ -9,6 +9,12 @@ public sealed class ProcessManagerOptions
     /// <summary>How often processes, machine and GPUs are looked at. <value>100 ms to 1 min; default 2 s.</value></summary>
     public TimeSpan SamplePeriod { get; set; } = TimeSpan.FromSeconds(2);
 
+    /// <summary>
+    /// Folder that outlives a run, taken by <see cref="Orphans.StateDirectory"/>: what is launched is written down there, and what an earlier
+    /// gateway left behind is ended before anything is launched. <value>Default null: neither.</value>
+    /// </summary>
+    public string? StateDirectory { get; set; }
+
     /// <summary>Folder in which the folder for Unix sockets is made. <value>Default null: the system's temporary one.</value></summary>
     public string? RuntimeDirectory { get; set; }
 }

@@ -1,3 +1,4 @@
+using System.Diagnostics.Metrics;
 using LlmGateway.Probes;
 using LlmGateway.ProcessManager.Replicas;
 using LlmGateway.ProcessManager.Sampling;
@@ -31,6 +32,7 @@ public static class ProcessManagerServices
             provider.GetRequiredService<IProcessReader>(),
             new HostReader(),
             new GpuWatch(GpuReaders.Find, provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<GpuWatch>>()),
+            provider.GetRequiredService<IMeterFactory>(),
             provider.GetRequiredService<TimeProvider>(),
             provider.GetRequiredService<ILogger<ResourceSampler>>()).Start());
         services.TryAddSingleton<IResourceSampler>(provider => provider.GetRequiredService<ResourceSampler>());

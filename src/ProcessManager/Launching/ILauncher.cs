@@ -10,7 +10,14 @@ namespace LlmGateway.ProcessManager.Launching;
 /// <param name="WorkingDirectory">Null is our own.</param>
 /// <param name="OnLine">Takes the output line by line; called on two threads; must not block.</param>
 internal sealed record LaunchRequest(
-    string Name, string Program, ImmutableArray<string> Arguments, IReadOnlyDictionary<string, string> Environment, string? WorkingDirectory, Action<string> OnLine);
+    string Name, string Program, ImmutableArray<string> Arguments, IReadOnlyDictionary<string, string> Environment, string? WorkingDirectory, Action<string> OnLine)
+{
+    /// <summary>Which start of the replica it is.</summary>
+    public int Generation { get; init; }
+
+    /// <summary>Where it will listen.</summary>
+    public string? Address { get; init; }
+}
 
 /// <summary>Makes child processes.</summary>
 internal interface ILauncher

@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using LlmGateway.Probes;
 using LlmGateway.ProcessManager.Launching;
+using LlmGateway.ProcessManager.Orphans;
 using LlmGateway.ProcessManager.Sampling;
 using LlmGateway.ProcessManager.Supervision;
 using Microsoft.Extensions.Logging;
@@ -11,7 +12,7 @@ namespace LlmGateway.ProcessManager.Replicas;
 /// <inheritdoc cref="IReplicaSetFactory"/>
 internal sealed class ReplicaSetFactory : IReplicaSetFactory, IDisposable
 {
-    private readonly Launcher _launcher;
+    private readonly ILauncher _launcher;
     private readonly SocketFolder _sockets;
     private readonly StartPermits _permits;
     private readonly ReplicaSurroundings _around;
@@ -23,7 +24,12 @@ internal sealed class ReplicaSetFactory : IReplicaSetFactory, IDisposable
 
     internal ReplicaSetFactory(IOptions<ProcessManagerOptions> options, TimeProvider time, ILoggerFactory loggers, ProbeMetrics? metrics, ResourceSampler? samples, PortPool ports)
     {
-        _launcher = new(loggers.CreateLogger<Launcher>());
+        var launcher = new Launcher(loggers.CreateLogger<Launcher>());
+        _launcher = options.Value.StateDirectory is { } state
+            ? new OrphanWatch(
+                state, launcher, OperatingSystem.IsLinux() ? new LinuxProcesses() : new PortableProcesses(), time, loggers.CreateLogger<OrphanWatch>())
+            : launcher;
+        _ = (_launcher as OrphanWatch)?.ReapedAsync(); // at once, and not only when something is launched
         _sockets = new(options.Value.RuntimeDirectory);
         _permits = new(options.Value.StartPermits);
         _around = new(_launcher, ports, _sockets, _permits, metrics, samples, time, Random.Shared.NextDouble, loggers.CreateLogger<Supervisor>());
@@ -66,7 +72,7 @@ internal sealed class ReplicaSetFactory : IReplicaSetFactory, IDisposable
     /// <summary>Ends whatever still lives: the launcher's thread is what children's lives are tied to.</summary>
     public void Dispose()
     {
-        _launcher.Dispose();
+        (_launcher as IDisposable)?.Dispose();
         _sockets.Dispose();
         _permits.Dispose();
     }

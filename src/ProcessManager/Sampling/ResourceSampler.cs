@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Diagnostics.Metrics;
 using LlmGateway.ProcessManager.Sampling.Gpus;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
@@ -31,10 +32,10 @@ internal sealed class ResourceSampler : IResourceSampler, IDisposable
     private ResourceSnapshot _current = ResourceSnapshot.Empty;
 
     public ResourceSampler(
-        IOptions<ProcessManagerOptions> options, IProcessReader processes, HostReader host, GpuWatch? gpus, TimeProvider time, ILogger<ResourceSampler> logger)
+        IOptions<ProcessManagerOptions> options, IProcessReader processes, HostReader host, GpuWatch? gpus, IMeterFactory? meters, TimeProvider time, ILogger<ResourceSampler> logger)
     {
         (_processes, _host, _gpus, _time, _logger, _born) = (processes, host, gpus, time, logger, time.GetTimestamp());
-        (_period, _metrics) = (options.Value.SamplePeriod, new(() => Current));
+        (_period, _metrics) = (options.Value.SamplePeriod, new(() => Current, meters));
     }
 
     public ResourceSnapshot Current => Volatile.Read(ref _current);

@@ -8,11 +8,13 @@ internal sealed class SamplingMetrics : IDisposable
     public const string MeterName = "LlmGateway.ProcessManager.Sampling";
 
     private readonly Func<ResourceSnapshot> _current;
-    private readonly Meter _meter = new(MeterName);
+    private readonly Meter _meter;
 
-    public SamplingMetrics(Func<ResourceSnapshot> current)
+    /// <param name="current">The last look.</param>
+    /// <param name="meters">Marks whose the meter is; null where nobody collects.</param>
+    public SamplingMetrics(Func<ResourceSnapshot> current, IMeterFactory? meters)
     {
-        _current = current;
+        (_current, _meter) = (current, new(new MeterOptions(MeterName) { Scope = meters }));
         _meter.CreateObservableCounter(
             "llmgateway_process_cpu", () => PerBackend(sample => (double?)sample.CpuTime.TotalSeconds), "s", "CPU time of the backend's process and its children.");
         _meter.CreateObservableGauge(

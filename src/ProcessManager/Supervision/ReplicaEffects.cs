@@ -179,7 +179,11 @@ internal sealed class ReplicaEffects(
             .Select(variable => KeyValuePair.Create((string)variable.Key, (string?)variable.Value));
         var request = new LaunchRequest(
             _backend, program, arguments, LaunchEnvironment.Build(inherited, options, place, key), options.WorkingDirectory,
-            line => output.Add(generation.Number, key is null ? line : line.Replace(key, "[key]", StringComparison.Ordinal)));
+            line => output.Add(generation.Number, key is null ? line : line.Replace(key, "[key]", StringComparison.Ordinal)))
+        {
+            Generation = generation.Number,
+            Address = lease.Address.ToString(),
+        };
         var child = await around.Launcher.LaunchAsync(request, generation.Over);
         generation.Hold(child);
         generation.Child = child;

@@ -16,7 +16,7 @@ public sealed class ResourceSamplerTests : IDisposable
     private readonly ResourceSampler _sampler;
 
     public ResourceSamplerTests() => _sampler = new(
-        Options.Create(new ProcessManagerOptions()), _processes, new HostReader("/nowhere", "/nowhere"), gpus: null, _time, NullLogger<ResourceSampler>.Instance);
+        Options.Create(new ProcessManagerOptions()), _processes, new HostReader("/nowhere", "/nowhere"), gpus: null, meters: null, _time, NullLogger<ResourceSampler>.Instance);
 
     private static CancellationToken Ct => TestContext.Current.CancellationToken;
 
