@@ -55,6 +55,9 @@ internal static partial class Log
     [LoggerMessage(2018, LogLevel.Warning, "{File} can't be read and is made anew: {Reason}")]
     public static partial void RecordsUnreadable(ILogger logger, string file, string reason);
 
+    [LoggerMessage(2019, LogLevel.Warning, "Output can't be written to {File} and is kept in memory only: {Reason}. This is said once a minute.")]
+    public static partial void OutputNotWritten(ILogger logger, string file, string reason);
+
     [LoggerMessage(2020, LogLevel.Critical, "{Backend}: {Effect} failed unexpectedly. This is a fault of the gateway: please report it.")]
     public static partial void EffectFailed(ILogger logger, string backend, string effect, Exception exception);
 

@@ -10,8 +10,8 @@ public sealed class ProcessManagerOptions
     public TimeSpan SamplePeriod { get; set; } = TimeSpan.FromSeconds(2);
 
     /// <summary>
-    /// Folder that outlives a run, taken by <see cref="Orphans.StateDirectory"/>: what is launched is written down there, and what an earlier
-    /// gateway left behind is ended before anything is launched. <value>Default null: neither.</value>
+    /// Folder that outlives a run, taken by <see cref="Orphans.StateDirectory"/>: what is launched is written down there, what an earlier
+    /// gateway left behind is ended before anything is launched, and output goes to files in its folder <c>logs</c>. <value>Default null: nothing of it.</value>
     /// </summary>
     public string? StateDirectory { get; set; }
 

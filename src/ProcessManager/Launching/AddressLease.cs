@@ -26,8 +26,7 @@ internal sealed class AddressLease : IDisposable
         if (options.Transport is ReplicaTransport.Unix)
         {
             var path = sockets.Next();
-            SocketFolder.Remove(path);
-            return new(BackendAddress.Unix(path), path, null, () => SocketFolder.Remove(path));
+            return new(BackendAddress.Unix(path), path, null, () => SocketFile.Remove(path));
         }
 
         return ports.Rent(options.FirstPort, options.LastPort) is { } port

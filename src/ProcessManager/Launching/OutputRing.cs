@@ -3,7 +3,10 @@ using System.Collections.Immutable;
 namespace LlmGateway.ProcessManager.Launching;
 
 /// <summary>The last lines that a replica printed, over all its generations. Bounded in lines and in characters; the oldest go first.</summary>
-internal sealed class OutputRing(int maxLines = 2_000, int maxCharacters = 2 * 1024 * 1024)
+/// <param name="maxLines">Lines that are kept.</param>
+/// <param name="maxCharacters">Characters that are kept.</param>
+/// <param name="also">Gets each line as well, such as a file; must not block.</param>
+internal sealed class OutputRing(int maxLines = 2_000, int maxCharacters = 2 * 1024 * 1024, Action<int, string>? also = null)
 {
     private readonly Lock _gate = new();
     private readonly Queue<(int Generation, string Line)> _lines = new();
@@ -30,6 +33,8 @@ internal sealed class OutputRing(int maxLines = 2_000, int maxCharacters = 2 * 1
                 _dropped++;
             }
         }
+
+        also?.Invoke(generation, line);
     }
 
     /// <summary>The last lines, oldest first; of one generation, or of all when null.</summary>

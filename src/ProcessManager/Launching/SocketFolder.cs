@@ -1,41 +1,49 @@
+using System.Globalization;
 using System.Text;
 
 namespace LlmGateway.ProcessManager.Launching;
 
-/// <summary>Unix sockets in a folder that only we may enter. Made when first needed, removed with what is left in it.</summary>
-internal sealed class SocketFolder(string? parent) : IDisposable
+/// <summary>Unix sockets in a folder that only we may enter.</summary>
+/// <remarks>
+/// In a state directory the folder stays from run to run, and what a killed gateway left in it is cleared when its name comes round. Else, or
+/// where the path would be too long for a socket's name, it is a temporary one, removed with what is left in it.
+/// </remarks>
+/// <param name="lasting">The folder that stays; null for a temporary one.</param>
+/// <param name="parent">Where a temporary folder is made; null: the system's place.</param>
+internal sealed class SocketFolder(string? lasting, string? parent) : IDisposable
 {
     /// <summary>The kernel's limit, without the closing zero.</summary>
     public const int MaxPathBytes = 107;
 
+    private const int MostInTheWay = 10_000;
+    private const UnixFileMode OwnerAlone = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute;
     private readonly Lock _gate = new();
     private string? _path;
+    private bool _isTemporary;
     private int _next;
 
-    /// <summary>A path that was never used before. A number and not the model's name: that could be too long, or hold a slash.</summary>
+    /// <summary>A path where nothing is. A number and not the model's name: that could be too long, or hold a slash.</summary>
     /// <exception cref="IOException">The folder can't be made, or its path is too long.</exception>
     public string Next()
     {
         lock (_gate)
         {
-            _path ??= Create(parent);
-            var path = Path.Combine(_path, $"{_next++}.sock"); // llama-server takes a host for a socket by this ending
-            return Encoding.UTF8.GetByteCount(path) <= MaxPathBytes
-                ? path
-                : throw new IOException($"The socket path {path} is longer than the {MaxPathBytes} bytes that the kernel allows. Set a shorter runtime folder (TMPDIR).");
-        }
-    }
+            _path ??= Create_NeedsLock();
+            for (var i = 0; i < MostInTheWay; i++)
+            {
+                var path = NameIn(_path, _next++);
+                if (Encoding.UTF8.GetByteCount(path) > MaxPathBytes)
+                {
+                    throw new IOException($"The socket path {path} is longer than the {MaxPathBytes} bytes that the kernel allows. Set a shorter runtime folder (TMPDIR).");
+                }
 
-    /// <summary>llama-server leaves its socket behind, and refuses to start over one.</summary>
-    public static void Remove(string path)
-    {
-        try
-        {
-            File.Delete(path);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            // Its name is never used again.
+                if (SocketFile.TryClear(path))
+                {
+                    return path;
+                }
+            }
+
+            throw new IOException($"The folder {_path} is full of what is not ours. Empty it.");
         }
     }
 
@@ -43,7 +51,7 @@ internal sealed class SocketFolder(string? parent) : IDisposable
     {
         lock (_gate)
         {
-            if (_path is null)
+            if (_path is null || !_isTemporary)
             {
                 return;
             }
@@ -61,16 +69,28 @@ internal sealed class SocketFolder(string? parent) : IDisposable
         }
     }
 
-    private static string Create(string? parent)
+    // llama-server takes a host for a socket by this ending.
+    private static string NameIn(string folder, int number) => Path.Combine(folder, string.Create(CultureInfo.InvariantCulture, $"{number}.sock"));
+
+    private string Create_NeedsLock()
     {
-        if (parent is null)
+        if (lasting is not null && Encoding.UTF8.GetByteCount(NameIn(lasting, int.MaxValue)) <= MaxPathBytes)
         {
-            return Directory.CreateTempSubdirectory("llmgw-").FullName; // mode 0700
+            Create(lasting);
+            if (!OperatingSystem.IsWindows())
+            {
+                File.SetUnixFileMode(lasting, OwnerAlone); // it may have been there before
+            }
+
+            return lasting;
         }
 
-        var path = Path.Combine(parent, $"llmgw-{Environment.ProcessId}-{Guid.NewGuid().ToString("N")[..6]}");
-        return OperatingSystem.IsWindows()
-            ? Directory.CreateDirectory(path).FullName
-            : Directory.CreateDirectory(path, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute).FullName;
+        _isTemporary = true;
+        return parent is null
+            ? Directory.CreateTempSubdirectory("llmgw-").FullName // mode 0700
+            : Create(Path.Combine(parent, $"llmgw-{Environment.ProcessId}-{Guid.NewGuid().ToString("N")[..6]}"));
     }
+
+    private static string Create(string path) =>
+        OperatingSystem.IsWindows() ? Directory.CreateDirectory(path).FullName : Directory.CreateDirectory(path, OwnerAlone).FullName;
 }

@@ -13,6 +13,7 @@ namespace LlmGateway.ProcessManager.Replicas;
 internal sealed class ReplicaSetFactory : IReplicaSetFactory, IDisposable
 {
     private readonly ILauncher _launcher;
+    private readonly OutputFiles? _files;
     private readonly SocketFolder _sockets;
     private readonly StartPermits _permits;
     private readonly ReplicaSurroundings _around;
@@ -30,9 +31,12 @@ internal sealed class ReplicaSetFactory : IReplicaSetFactory, IDisposable
                 state, launcher, OperatingSystem.IsLinux() ? new LinuxProcesses() : new PortableProcesses(), time, loggers.CreateLogger<OrphanWatch>())
             : launcher;
         _ = (_launcher as OrphanWatch)?.ReapedAsync(); // at once, and not only when something is launched
-        _sockets = new(options.Value.RuntimeDirectory);
+        _files = options.Value.StateDirectory is { } folder
+            ? new(Path.Combine(folder, "logs"), OutputFileLimits.Default, time, loggers.CreateLogger<OutputFiles>())
+            : null;
+        _sockets = new(options.Value.StateDirectory is { } stays ? Path.Combine(stays, "sockets") : null, options.Value.RuntimeDirectory);
         _permits = new(options.Value.StartPermits);
-        _around = new(_launcher, ports, _sockets, _permits, metrics, samples, time, Random.Shared.NextDouble, loggers.CreateLogger<Supervisor>());
+        _around = new(_launcher, ports, _sockets, _permits, metrics, samples, _files, time, Random.Shared.NextDouble, loggers.CreateLogger<Supervisor>());
     }
 
     public IReplicaSet Create(ReplicaSetOptions options, IReplicaTraffic traffic)
@@ -73,6 +77,7 @@ internal sealed class ReplicaSetFactory : IReplicaSetFactory, IDisposable
     public void Dispose()
     {
         (_launcher as IDisposable)?.Dispose();
+        _files?.Dispose();
         _sockets.Dispose();
         _permits.Dispose();
     }

@@ -21,6 +21,7 @@ internal sealed class Supervisor : IAsyncDisposable
     private readonly Action<ReplicaStatus> _publish;
     private readonly ReplicaMetrics _metrics;
     private readonly List<Waiter> _waiters = [];
+    private readonly OutputFile? _file;
     private readonly long _born;
     private readonly Task _loop;
     private ReplicaStatus _status;
@@ -29,7 +30,8 @@ internal sealed class Supervisor : IAsyncDisposable
         ReplicaSetOptions options, int index, ReplicaSurroundings around, LivenessPool pool, IReplicaTraffic traffic, Action<ReplicaStatus> publish)
     {
         (_options, _index, _around, _publish, _born) = (options, index, around, publish, around.Time.GetTimestamp());
-        Output = new();
+        _file = around.Files?.Open(options.Model, index);
+        Output = new(also: _file is { } file ? (generation, line) => file.Add(around.Time.GetUtcNow(), generation, line) : null);
         _metrics = new($"{options.Model}/{index}", around.Metrics?.Meters);
         _effects = new(options, index, around, pool, traffic, Output, Post);
         _status = ReplicaStatusView.Of(options, index, new(), TimeSpan.Zero);
@@ -137,6 +139,11 @@ internal sealed class Supervisor : IAsyncDisposable
 
         _effects.Dispose();
         _metrics.Dispose();
+        if (_file is { } file)
+        {
+            _around.Files!.Close(file);
+        }
+
         _around.Metrics?.Remove(_status.Backend);
         _waiters.ForEach(waiter => waiter.Done.TrySetCanceled());
     }

@@ -40,6 +40,11 @@ public sealed class OrphanTests : IDisposable
         Directory.CreateDirectory(slow);
         var setpriv = Path.Combine(slow, "setpriv");
         await File.WriteAllTextAsync(setpriv, "#!/bin/sh\nsleep 1\nPATH=/usr/sbin:/usr/bin:/sbin:/bin exec setpriv \"$@\"\n", Ct);
+        if (OperatingSystem.IsWindows())
+        {
+            throw new PlatformNotSupportedException("Orphans of this kind are Linux's.");
+        }
+
         File.SetUnixFileMode(setpriv, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
         var config = _folder.Write("""{ "Models": { "demo": { "Kind": "simulator" } } }""");
         ProcessIdentity orphan;
@@ -145,7 +150,7 @@ public sealed class OrphanTests : IDisposable
         ChildProcess.Start(GatewayProcess.Executable, ["--config", config], environment, _folder.Path);
 
     /// <summary>Living processes that carry the mark of this state directory, whoever their parent is.</summary>
-    private IReadOnlyList<ProcessIdentity> Marked()
+    private List<ProcessIdentity> Marked()
     {
         var file = Path.Combine(_folder.StateDirectory, "process.mark");
         if (!File.Exists(file))

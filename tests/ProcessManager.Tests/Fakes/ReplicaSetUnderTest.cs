@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using LlmGateway.ProcessManager.Launching;
 using LlmGateway.ProcessManager.Replicas;
+using LlmGateway.ProcessManager.Sampling;
 using LlmGateway.ProcessManager.Supervision;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
@@ -16,11 +17,11 @@ internal sealed class ReplicaSetUnderTest : IAsyncDisposable
     private readonly Lock _gate = new();
     private readonly List<(Func<ReplicaStatus, bool> Condition, TaskCompletionSource<ReplicaStatus> Done)> _waiters = [];
 
-    public ReplicaSetUnderTest(ReplicaSetOptions options, IReplicaTraffic? traffic = null, ProcessManagerOptions? manager = null, bool blindPorts = false)
+    public ReplicaSetUnderTest(ReplicaSetOptions options, IReplicaTraffic? traffic = null, ProcessManagerOptions? manager = null, bool blindPorts = false, ResourceSampler? samples = null)
     {
         // Blind: hands out a port without looking, as if a stranger had taken it in between.
         var ports = blindPorts ? new PortPool(TimeProvider.System, _ => false) : new PortPool(TimeProvider.System);
-        _factory = new(Options.Create(manager ?? new()), TimeProvider.System, Loggers, metrics: null, samples: null, ports);
+        _factory = new(Options.Create(manager ?? new()), TimeProvider.System, Loggers, metrics: null, samples, ports);
         Set = _factory.Create(options, traffic ?? new FakeTraffic());
         Set.StatusChanged += OnStatus;
     }
@@ -32,6 +33,17 @@ internal sealed class ReplicaSetUnderTest : IAsyncDisposable
     public IReadOnlyList<ReplicaStatus> History => [.. _history];
 
     public IEnumerable<ReplicaState> States => _history.Select(status => status.State);
+
+    /// <summary>Drops what it has kept of the past.</summary>
+    public void Forget()
+    {
+        _history.Clear();
+        Loggers.Lines.Clear();
+        lock (_gate)
+        {
+            _waiters.Clear();
+        }
+    }
 
     /// <summary>The first status from now on, the current ones included, that meets the condition.</summary>
     public async Task<ReplicaStatus> UntilAsync(Func<ReplicaStatus, bool> condition)

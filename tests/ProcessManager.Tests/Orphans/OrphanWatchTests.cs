@@ -246,7 +246,7 @@ public sealed class OrphanWatchTests : IDisposable
 
     private static LaunchRequest Request() => new("m/0", "/bin/server", ["--port", "1"], new Dictionary<string, string>(), null, _ => { }) { Generation = 1, Address = "here" };
 
-    private ILogger<OrphanWatch> Logger() => new Logger<OrphanWatch>(_logs);
+    private Logger<OrphanWatch> Logger() => new Logger<OrphanWatch>(_logs);
 
     private OrphanWatch Watch() => new(_folder, _launcher, _system, TimeProvider.System, Logger());
 
