@@ -23,6 +23,7 @@
 #   LLMGATEWAY_TINY_MODEL    a model of noise for it: 0.7 MB, loads at once, 0.2 ms a token
 #   LLMGATEWAY_MEDIUM_MODEL  113 MB, some milliseconds a token (neither with --fast)
 #   LLMGATEWAY_NODE          Node.js 20 or newer, for the SDK test in JavaScript
+#   LLMGATEWAY_PROMETHEUS    a folder with prometheus and promtool
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 . eng/lib/system.sh
@@ -136,6 +137,14 @@ need_llama_server() {
     export LLAMA_SERVER
 }
 
+need_prometheus() {
+    if [ -z "${LLMGATEWAY_PROMETHEUS:-}" ]; then
+        bash eng/install-promtool.sh "$tools/promtool"
+        LLMGATEWAY_PROMETHEUS=$tools/promtool/bin
+    fi
+    export LLMGATEWAY_PROMETHEUS
+}
+
 # The files are the same each time, so a file that is there is the right one unless the tool has changed.
 need_models() {
     local tool=eng/TinyModel/bin/$configuration/net10.0/tiny-model preset variable
@@ -223,6 +232,7 @@ run_suite unit 300 -trait- 'Suite=*'
 begin "what the tests need"
 need_system_tools
 need_node
+need_prometheus
 [ -n "$fast" ] || { need_llama_server; need_models; }
 
 run_suite integration 600 -trait Suite=Integration -trait- Suite=Real -trait- Suite=Long

@@ -114,7 +114,7 @@ internal sealed class GatewayHost : IAsyncDisposable
 
     private WebApplication BuildDataPlane(TimeProvider time)
     {
-        var builder = WebServer.Create(_options.Gateway.Listen, _options.Gateway.Tls, kestrel =>
+        var builder = WebServer.Create(_options.Gateway.Listen, _options.Gateway.Tls, _options.Gateway.LogFormat, kestrel =>
         {
             // The reader's limit, not Kestrel's: with its own Kestrel leaves the rest unread, the connection is reset, and the client may lose the 413.
             kestrel.Limits.MaxRequestBodySize = null;
@@ -134,7 +134,7 @@ internal sealed class GatewayHost : IAsyncDisposable
 
     private WebApplication BuildManagementPlane()
     {
-        var builder = WebServer.Create(_options.Management.Listen, _options.Gateway.Tls, kestrel =>
+        var builder = WebServer.Create(_options.Management.Listen, _options.Gateway.Tls, _options.Gateway.LogFormat, kestrel =>
         {
             kestrel.Limits.MaxRequestBodySize = 64 * 1024;
             kestrel.Limits.RequestHeadersTimeout = TimeSpan.FromSeconds(5);
@@ -154,7 +154,8 @@ internal sealed class GatewayHost : IAsyncDisposable
             _logger);
         app.MapModelApi(_data.Services.GetRequiredService<LiveCatalogue>(), _data.Services.GetRequiredService<Reloader>(), _logger);
         app.MapProfiler(_data.Services.GetRequiredService<TimeProvider>(), _logger);
-        app.MapPrometheusScrapingEndpoint("/metrics", _telemetry.Provider, configureBranchedPipeline: null, optionsName: null);
+        app.MapPrometheusScrapingEndpoint("/metrics", _telemetry.Provider, configureBranchedPipeline: null, optionsName: null)
+            .WithMetadata(new HttpMethodMetadata([HttpMethods.Get, HttpMethods.Head]));
         return app;
     }
 

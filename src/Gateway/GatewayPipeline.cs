@@ -22,7 +22,7 @@ internal static class GatewayPipeline
     {
         var options = app.Services.GetRequiredService<GatewayOptions>();
         app.UseTraces();
-        app.UseHonestErrors();
+        app.UseHonestErrors(options);
         app.UseHostGuard(new HostGuard(options.Gateway.Hosts, options.Gateway.CorsOrigins));
         if (options.Gateway.CorsOrigins.Count > 0)
         {
@@ -38,7 +38,7 @@ internal static class GatewayPipeline
     /// <summary>The management plane.</summary>
     public static void UseManagementPlane(this WebApplication app, GatewayOptions options, ManagementToken token)
     {
-        app.UseHonestErrors();
+        app.UseHonestErrors(options);
         app.UseHostGuard(new HostGuard(options.Management.Hosts, []));
         app.UseRouting();
         app.Use((context, next) =>
@@ -72,7 +72,7 @@ internal static class GatewayPipeline
     });
 
     /// <summary>Gives each request its id, and every error the API's own shape.</summary>
-    private static void UseHonestErrors(this WebApplication app)
+    private static void UseHonestErrors(this WebApplication app, GatewayOptions options)
     {
         var logger = app.Services.GetRequiredService<ILoggerFactory>().CreateLogger("LlmGateway.Gateway");
         var time = app.Services.GetService<TimeProvider>() ?? TimeProvider.System;
@@ -81,6 +81,7 @@ internal static class GatewayPipeline
             context.Features.Set(new Arrival(time.GetTimestamp()));
             context.TraceIdentifier = RequestId.From(context.Request.Headers[RequestId.Header]);
             context.Response.Headers[RequestId.Header] = context.TraceIdentifier;
+            using var scope = options.Gateway.LogFormat == LogFormat.Json ? Log.ForRequest(logger, context.TraceIdentifier) : null;
             try
             {
                 await next(context);

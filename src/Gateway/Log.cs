@@ -3,6 +3,11 @@ namespace LlmGateway.Gateway;
 /// <summary>Event ids 3000 to 3099; 3005 and 3006 are spent.</summary>
 internal static partial class Log
 {
+    private static readonly Func<ILogger, string, IDisposable?> RequestScope = LoggerMessage.DefineScope<string>("{RequestId}");
+
+    /// <summary>Until it is disposed, all that is logged on behalf of the request carries its id.</summary>
+    public static IDisposable? ForRequest(ILogger logger, string requestId) => RequestScope(logger, requestId);
+
     [LoggerMessage(3000, LogLevel.Error, "{RequestId}: the gateway failed on this request")]
     public static partial void RequestFailed(ILogger logger, string requestId, Exception exception);
 

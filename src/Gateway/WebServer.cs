@@ -11,13 +11,13 @@ internal static class WebServer
 {
     /// <param name="urls">Where it listens; validated before.</param>
     /// <param name="tls">For the https ones.</param>
+    /// <param name="format">Of the log's lines.</param>
     /// <param name="limits">What differs between the two.</param>
-    public static WebApplicationBuilder Create(IReadOnlyList<string> urls, TlsOptions? tls, Action<KestrelServerOptions> limits)
+    public static WebApplicationBuilder Create(IReadOnlyList<string> urls, TlsOptions? tls, LogFormat format, Action<KestrelServerOptions> limits)
     {
         var builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { ContentRootPath = AppContext.BaseDirectory });
         builder.Configuration.Sources.Clear();
-        builder.Logging.ClearProviders()
-            .AddSimpleConsole(console => (console.SingleLine, console.UseUtcTimestamp, console.TimestampFormat) = (true, true, "yyyy-MM-dd'T'HH:mm:ss.fff'Z' "))
+        AddConsole(builder.Logging.ClearProviders(), format)
             .SetMinimumLevel(LogLevel.Information)
             .AddFilter("Microsoft", LogLevel.Warning)
             .AddFilter("System", LogLevel.Warning)
@@ -41,6 +41,18 @@ internal static class WebServer
             }
         });
         return builder;
+    }
+
+    private static ILoggingBuilder AddConsole(ILoggingBuilder logging, LogFormat format)
+    {
+        const string Timestamp = "yyyy-MM-dd'T'HH:mm:ss.fff'Z'";
+        if (format == LogFormat.Text)
+        {
+            return logging.AddSimpleConsole(console => (console.SingleLine, console.UseUtcTimestamp, console.TimestampFormat) = (true, true, Timestamp + " "));
+        }
+
+        return logging.Configure(options => options.ActivityTrackingOptions = ActivityTrackingOptions.TraceId | ActivityTrackingOptions.SpanId)
+            .AddJsonConsole(console => (console.IncludeScopes, console.UseUtcTimestamp, console.TimestampFormat) = (true, true, Timestamp));
     }
 
     private static void Listen(KestrelServerOptions kestrel, string text, TlsOptions? tls)

@@ -60,8 +60,21 @@ internal sealed record DataPlaneOptions
     /// <summary>Folder for what outlives a run: the management token, logs. <value>Default: a folder below the user's state home.</value></summary>
     public string? StateDirectory { get; init; }
 
+    /// <summary>What a log line is. <value><c>text</c> (default), or <c>json</c>: one object a line, with the trace id and the request id.</value></summary>
+    public LogFormat LogFormat { get; init; }
+
     /// <summary>Allows a listener that other machines reach although no API key is configured.</summary>
     public bool Insecure { get; init; }
+}
+
+/// <summary>What a line of the log is.</summary>
+internal enum LogFormat
+{
+    /// <summary>For people.</summary>
+    Text,
+
+    /// <summary>For machines.</summary>
+    Json,
 }
 
 /// <summary>PEM files of a TLS listener, read again when they change.</summary>

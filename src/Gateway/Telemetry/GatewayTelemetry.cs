@@ -18,7 +18,6 @@ internal sealed class GatewayTelemetry : IAsyncDisposable
         ["llmgateway_backend_slots"] = 6_000,
         ["llmgateway_breaker_transitions"] = 20_000,
         ["llmgateway_upstream_outcomes"] = 10_000,
-        ["llmgateway_process_restarts"] = 16_000,
         ["llmgateway_probe_consecutive_failures"] = 6_000,
     };
 
