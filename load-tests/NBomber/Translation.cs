@@ -48,7 +48,7 @@ internal sealed class Translation(Scenarios.Scenario scenario, Uri url, string m
             answer = text?.ToString();
             if (turn < visit.Turns)
             {
-                await Task.Delay(visit.Think(), context.ScenarioCancellationToken);
+                await Task.Delay(visit.Think(), TimeProvider.System, context.ScenarioCancellationToken);
             }
         }
 
