@@ -29,7 +29,10 @@ internal sealed class ModelQueue : IDisposable
     private readonly QueueClocks _clocks;
     private readonly Admission _admission;
     private Model _model;
+    private BackendSnapshot _snapshot;
     private ApiError? _closed;
+    private string? _shortage;
+    private long _lastUsed;
     private long _lastNumber;
     private int _retrying;
     private long _wakesAt = long.MaxValue;
@@ -37,6 +40,7 @@ internal sealed class ModelQueue : IDisposable
     public ModelQueue(Model model, TimeProvider time, Random random, SchedulingMetrics metrics, Action<ModelQueue, BackendSlots> reclaim)
     {
         (_model, _time, _random, _metrics, _reclaim) = (model, time, random, metrics, reclaim);
+        (_snapshot, _lastUsed) = (new(model.Name, []), time.GetTimestamp());
         _clocks = new QueueClocks(time);
         _pool = new SlotPool(model, time, random);
         _admission = new Admission(_room, _pool.Backends, _clocks, time, random);
@@ -103,18 +107,69 @@ internal sealed class ModelQueue : IDisposable
         var decisions = default(Decisions);
         lock (_lock)
         {
+            _snapshot = snapshot;
             _pool.Update(snapshot, ref decisions);
-            if (_clocks.Switch(snapshot.Best))
-            {
-                _room.Reschedule(Schedule_NeedsLock);
-            }
-
-            HandOut_NeedsLock(ref decisions);
-            Expire_NeedsLock(ref decisions);
+            Take_NeedsLock(ref decisions);
         }
 
         Tell(decisions);
     }
+
+    /// <summary>Grants nothing new until <see cref="Resume"/>. Who waits keeps waiting, on the clock of a model that loads.</summary>
+    /// <param name="onlyIfIdle">Do it only when nothing runs and nobody waits.</param>
+    /// <returns>False when it was not done.</returns>
+    public bool Hold(bool onlyIfIdle)
+    {
+        var decisions = default(Decisions);
+        lock (_lock)
+        {
+            if (onlyIfIdle && IsInUse_NeedsLock())
+            {
+                return false;
+            }
+
+            Hold_NeedsLock(true, ref decisions);
+        }
+
+        Tell(decisions);
+        return true;
+    }
+
+    /// <summary>Grants again.</summary>
+    public void Resume()
+    {
+        var decisions = default(Decisions);
+        lock (_lock)
+        {
+            Hold_NeedsLock(false, ref decisions);
+        }
+
+        Tell(decisions);
+    }
+
+    /// <summary>Refuses those who wait now.</summary>
+    public void Refuse(ApiError refusal)
+    {
+        var decisions = default(Decisions);
+        lock (_lock)
+        {
+            Refuse_NeedsLock(refusal, ref decisions);
+        }
+
+        Tell(decisions);
+    }
+
+    /// <summary>Says why the model does not load, for whoever has waited too long; null takes it back.</summary>
+    public void Explain(string? shortage)
+    {
+        lock (_lock)
+        {
+            _shortage = shortage;
+        }
+    }
+
+    /// <summary>Notes that the model is in use by a call that takes no slot.</summary>
+    public void Touch() => Volatile.Write(ref _lastUsed, _time.GetTimestamp());
 
     /// <summary>Takes over the model's new limits. Nobody loses a place, but whoever has waited longer than is now allowed has waited.</summary>
     public void Configure(Model model)
@@ -138,10 +193,7 @@ internal sealed class ModelQueue : IDisposable
         lock (_lock)
         {
             _closed = refusal;
-            while (_room.NextToExpire is { } waiter)
-            {
-                Leave_NeedsLock(waiter, SlotLease.Refused(refusal), "refused", ref decisions);
-            }
+            Refuse_NeedsLock(refusal, ref decisions);
         }
 
         Tell(decisions);
@@ -182,6 +234,7 @@ internal sealed class ModelQueue : IDisposable
         bool isQuarantined;
         lock (_lock)
         {
+            Touch();
             isQuarantined = _pool.Return(lease, ref decisions);
             lease.Flow!.Ledger.Running--;
             lease.Flow.Band.Charge(lease.Flow, _admission.Learn(lease) - lease.Ticket!.Cost);
@@ -248,6 +301,7 @@ internal sealed class ModelQueue : IDisposable
                 [.. _room.Bands.Select(band => new BandStatus(band.Priority, band.Count, band.Bytes, Age_NeedsLock(band)))],
                 _pool.Status())
             {
+                IdleFor = IsInUse_NeedsLock() ? TimeSpan.Zero : _time.GetElapsedTime(_lastUsed),
                 PredictedWait = _admission.Wait(_room.BandOf(Priority.Normal)),
                 Breakers = _pool.Breakers(),
                 Affinity = _pool.AffinityCounts(),
@@ -317,6 +371,37 @@ internal sealed class ModelQueue : IDisposable
         flow.Ledger.Running++;
         flow.Band.Charge(flow, ticket.Cost);
         return lease;
+    }
+
+    private bool IsInUse_NeedsLock() => _room.Count > 0 || _pool.Backends.Exists(static slots => slots.Busy + slots.Quarantined > 0);
+
+    private void Refuse_NeedsLock(ApiError refusal, ref Decisions decisions)
+    {
+        while (_room.NextToExpire is { } waiter)
+        {
+            Leave_NeedsLock(waiter, SlotLease.Refused(refusal), "refused", ref decisions);
+        }
+    }
+
+    /// <summary>Makes the backends' slots what the last snapshot says, none of them while the queue is held.</summary>
+    private void Hold_NeedsLock(bool isHeld, ref Decisions decisions)
+    {
+        _pool.IsHeld = isHeld;
+        _pool.Recount(ref decisions);
+        Take_NeedsLock(ref decisions);
+    }
+
+    /// <summary>Something about the backends has changed: clocks, hand-outs, and who has waited too long follow.</summary>
+    private void Take_NeedsLock(ref Decisions decisions)
+    {
+        // A model that is held back, or that somebody's waiting loads, is one to wait for.
+        if (_clocks.Switch(_snapshot.Best is BackendCondition.Loadable || (_pool.IsHeld && _snapshot.AnyReady) ? BackendCondition.Coming : _snapshot.Best))
+        {
+            _room.Reschedule(Schedule_NeedsLock);
+        }
+
+        HandOut_NeedsLock(ref decisions);
+        Expire_NeedsLock(ref decisions);
     }
 
     private void HandOut_NeedsLock(ref Decisions decisions)
@@ -426,6 +511,7 @@ internal sealed class ModelQueue : IDisposable
             BackendCondition.Ready when waiter.ExpiresAt <= _time.GetTimestamp() => ApiErrors.QueueTimeout(retryAfter),
             BackendCondition.Ready => ApiErrors.DeadlineUnreachable(retryAfter),
             BackendCondition.Failed => ApiErrors.ModelLoadingFailed(retryAfter),
+            _ when _shortage is { } shortage => ApiErrors.InsufficientMemory(shortage, retryAfter),
             _ => ApiErrors.NoBackend(retryAfter),
         };
         Leave_NeedsLock(waiter, SlotLease.Refused(refusal), "expired", ref decisions);

@@ -20,6 +20,9 @@ internal sealed class SlotPool(Model model, TimeProvider time, Random random)
     /// <summary>All that take work or that somebody still holds slots of.</summary>
     public List<BackendSlots> Backends { get; } = [];
 
+    /// <summary>True while nothing new may be granted, whatever is free.</summary>
+    public bool IsHeld { get; set; }
+
     private TimeSpan Now => time.GetElapsedTime(_start);
 
     /// <summary>Takes over a new snapshot of the model's backends.</summary>
@@ -143,7 +146,7 @@ internal sealed class SlotPool(Model model, TimeProvider time, Random random)
             Recount(record);
         }
 
-        if (Backends.Exists(static slots => slots.Capacity > 0))
+        if (IsHeld || Backends.Exists(static slots => slots.Capacity > 0))
         {
             return;
         }
@@ -269,7 +272,7 @@ internal sealed class SlotPool(Model model, TimeProvider time, Random random)
         {
             if (slots.Backend.Name == record.Name)
             {
-                slots.Capacity = slots == record.Current && slots.IsReady ? record.Breaker.Capacity(slots.Total, slots.Taken, Now) : 0;
+                slots.Capacity = slots == record.Current && slots.IsReady && !IsHeld ? record.Breaker.Capacity(slots.Total, slots.Taken, Now) : 0;
             }
         }
     }
