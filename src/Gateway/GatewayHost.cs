@@ -110,12 +110,7 @@ internal sealed class GatewayHost : IAsyncDisposable
 
     private WebApplication BuildDataPlane(TimeProvider time)
     {
-        var builder = WebServer.Create(_options.Gateway.Listen, _options.Gateway.Tls, kestrel =>
-        {
-            // The reader's limit, not Kestrel's: with its own Kestrel leaves the rest unread, the connection is reset, and the client may lose the 413.
-            kestrel.Limits.MaxRequestBodySize = null;
-            kestrel.Limits.RequestHeadersTimeout = TimeSpan.FromSeconds(30);
-        });
+        var builder = WebServer.CreateData(_options.Gateway);
         builder.Services.AddSingleton(_telemetry.Meters).AddDataPlane(_configuration, time);
         var app = builder.Build();
         app.UseDataPlane();
@@ -129,12 +124,7 @@ internal sealed class GatewayHost : IAsyncDisposable
 
     private WebApplication BuildManagementPlane()
     {
-        var builder = WebServer.Create(_options.Management.Listen, _options.Gateway.Tls, kestrel =>
-        {
-            kestrel.Limits.MaxRequestBodySize = 64 * 1024;
-            kestrel.Limits.RequestHeadersTimeout = TimeSpan.FromSeconds(5);
-            kestrel.Limits.KeepAliveTimeout = TimeSpan.FromSeconds(60);
-        });
+        var builder = WebServer.CreateManagement(_options.Management, _options.Gateway.Tls);
         builder.Services.AddSingleton(_telemetry.Meters);
         builder.Services.AddSingleton<IConnectionListenerFactory>(services => new HealthFirstTransport(
             () => Lifecycle.IsReady, _data.Services.GetRequiredService<TimeProvider>(), services.GetRequiredService<ILoggerFactory>()));

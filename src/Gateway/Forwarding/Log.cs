@@ -11,4 +11,7 @@ internal static partial class Log
 
     [LoggerMessage(3302, LogLevel.Warning, "{RequestId}: {Backend} failed before the first byte ({End}, status {Status}): {Reason}")]
     public static partial void AttemptFailed(ILogger logger, string requestId, string backend, AttemptEnd end, int status, string reason);
+
+    [LoggerMessage(3350, LogLevel.Warning, "{RequestId}: {Backend} failed on an administrator's call to {Path}: {Reason}")]
+    public static partial void UpstreamFailed(ILogger logger, string requestId, string backend, string path, string reason);
 }

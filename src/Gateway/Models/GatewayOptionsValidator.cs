@@ -21,7 +21,6 @@ internal static partial class GatewayOptionsValidator
         [
             .. options.Models.SelectMany(pair => ModelWarnings(pair.Key, pair.Value, defaults)),
             .. options.Memory != new MemoryOptions() ? ["Memory bounds the prompt caches of local replicas, nothing else yet"] : Array.Empty<string>(),
-            .. options.Keys.Where(key => key.Admin).Select(key => $"Keys:{key.Name}: Admin is read but not in effect yet"),
             .. options.Keys.Where(key => key.MaxConcurrent is not null || key.RequestsPerMinute is not null || key.TokensPerMinute is not null)
                 .Select(key => $"Keys:{key.Name}: limits are not enforced yet"),
         ];
@@ -38,8 +37,6 @@ internal static partial class GatewayOptionsValidator
             (model.Retry.BudgetRatio != defaults.Retry.BudgetRatio, "Retry:BudgetRatio"),
             (model.MemoryBytes is not null, nameof(model.MemoryBytes)),
             (model.SlowStart != defaults.SlowStart, nameof(model.SlowStart)),
-            (model.SetParams.Count > 0, nameof(model.SetParams)),
-            (model.StripParams.Count > 0, nameof(model.StripParams)),
         ];
         return later.Where(option => option.Set).Select(option => $"Models:{name}:{option.Key} is read but not in effect yet");
     }
@@ -101,7 +98,7 @@ internal static partial class GatewayOptionsValidator
         {
             var key = options.Keys[i];
             var path = $"Keys:{i}";
-            if (!PlainName().IsMatch(key.Name))
+            if (!IsKeyName(key.Name))
             {
                 yield return new($"{path}:Name", $"\"{key.Name}\"", "expected 1 to 64 letters, digits, or . _ -");
             }
@@ -122,6 +119,9 @@ internal static partial class GatewayOptionsValidator
             }
         }
     }
+
+    /// <summary>True for a text that can name an API key.</summary>
+    public static bool IsKeyName(string name) => PlainName().IsMatch(name);
 
     private static IEnumerable<ConfigurationError> Names(GatewayOptions options)
     {
@@ -175,6 +175,14 @@ internal static partial class GatewayOptionsValidator
         if (model.Kind != ModelKind.Remote && model.Transport == ProcessManager.Replicas.ReplicaTransport.Tcp && model.Ports.Count < model.Replicas)
         {
             yield return new($"{path}:Ports", $"\"{model.Ports}\"", $"{model.Replicas} replicas need at least as many ports");
+        }
+
+        foreach (var (section, parameter) in model.SetParams.Select(member => (nameof(model.SetParams), member.Key)).Concat(model.StripParams.Select(name => (nameof(model.StripParams), name))))
+        {
+            if (parameter is "stream" or "")
+            {
+                yield return new($"{path}:{section}", $"\"{parameter}\"", "whether the answer is a stream is the client's to say; name another field of the body");
+            }
         }
 
         if (model.Restart.MaxBackoff < model.Restart.InitialBackoff)
