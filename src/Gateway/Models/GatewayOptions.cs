@@ -61,6 +61,9 @@ internal sealed record DataPlaneOptions
     [Range(1, 1_000_000)]
     public int MaxConcurrentRequests { get; init; } = 4096;
 
+    /// <summary>Lets clients name images, sounds and files by address: llama-server fetches them, from wherever it can reach. <value>Default true.</value></summary>
+    public bool AllowRemoteMedia { get; init; } = true;
+
     /// <summary>How long running and queued requests may take to finish at shutdown. <value>0 s to 24 h; default 60 s.</value></summary>
     [DurationRange("0s", "24h")]
     public TimeSpan DrainTimeout { get; init; } = TimeSpan.FromSeconds(60);

@@ -108,7 +108,11 @@ internal static class BodyPeek
                     facts = facts with { Stream = reader.TokenType == JsonTokenType.True };
                     break;
                 case "prompt" or "input" or "content" or "documents" when reader.TokenType == JsonTokenType.StartArray:
-                    facts = facts with { Items = CountItems(ref reader, name is "documents") };
+                    var list = reader;
+                    facts = facts with { Items = CountItems(ref reader, name is "documents"), NamesRemoteMedia = facts.NamesRemoteMedia || (name is "input" && NamesRemoteMedia(ref list)) };
+                    break;
+                case "messages" when reader.TokenType == JsonTokenType.StartArray:
+                    facts = facts with { NamesRemoteMedia = NamesRemoteMedia(ref reader) };
                     break;
                 case "stop" or "stop_sequences" when reader.TokenType == JsonTokenType.StartArray:
                     if (CountItems(ref reader, always: true) > MostStops)
@@ -151,7 +155,7 @@ internal static class BodyPeek
     }
 
     private static bool Matters(ReadOnlySpan<char> name) =>
-        name is "model" or "stream" or "prompt" or "input" or "content" or "documents" or "stop" or "stop_sequences" or "grammar" or "json_schema" or "response_format" or "logprobs"
+        name is "model" or "stream" or "messages" or "prompt" or "input" or "content" or "documents" or "stop" or "stop_sequences" or "grammar" or "json_schema" or "response_format" or "logprobs"
         || BoundsByName.ContainsKey(name);
 
     private static ApiError? Number(ref Utf8JsonReader reader, scoped ReadOnlySpan<char> name, (long Minimum, long Maximum) bounds, ref BodyFacts facts)
@@ -175,6 +179,25 @@ internal static class BodyPeek
             _ => facts,
         };
         return null;
+    }
+
+    /// <summary>True when something in the list is to be fetched from an address: an image, a sound, a file.</summary>
+    private static bool NamesRemoteMedia(ref Utf8JsonReader reader)
+    {
+        var isFound = false;
+        var depth = reader.CurrentDepth;
+        while (reader.Read() && reader.CurrentDepth > depth)
+        {
+            if (reader.TokenType == JsonTokenType.PropertyName && (reader.ValueTextEquals("url"u8) || reader.ValueTextEquals("image_url"u8) || reader.ValueTextEquals("file_url"u8)))
+            {
+                reader.Read();
+
+                // What is written in escapes may be an address, too; inline data has no reason for them.
+                isFound |= reader.TokenType == JsonTokenType.String && (reader.ValueIsEscaped || !reader.ValueSpan.StartsWith("data:"u8));
+            }
+        }
+
+        return isFound;
     }
 
     /// <summary>Elements of a list; a list that begins with a number is one prompt of tokens, not many prompts.</summary>

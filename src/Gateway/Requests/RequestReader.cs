@@ -72,6 +72,11 @@ internal sealed class RequestReader(LiveCatalogue live, BodyBudget budget, TimeP
                 return (null, ApiErrors.InvalidParameter("n", $"must not be above {model.LargestBackend}, the slots of one backend of this model"));
             }
 
+            if (facts.NamesRemoteMedia && !live.Options.Gateway.AllowRemoteMedia)
+            {
+                return (null, ApiErrors.InvalidParameter("messages", "must hold images, sounds and files as data:, not by address; Gateway:AllowRemoteMedia says so"));
+            }
+
             if (facts.PinsSlot && model.LargestBackend > 1)
             {
                 return (null, ApiErrors.InvalidParameter("id_slot", "must be -1: which slot takes a request is the gateway's to decide"));

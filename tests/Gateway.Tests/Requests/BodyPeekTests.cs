@@ -125,6 +125,20 @@ public sealed class BodyPeekTests
     }
 
     [Theory]
+    [InlineData("""{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"http://10.0.0.1/"}}]}]}""", true)]
+    [InlineData("""{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"\u0075rl":"\u0068ttp://10.0.0.1/"}}]}]}""", true)]
+    [InlineData("""{"messages":[{"content":[{"type":"image","source":{"type":"url","url":"file:///etc/passwd"}}]},{"content":"a"}],"model":"m"}""", true)]
+    [InlineData("""{"input":[{"content":[{"type":"input_image","image_url":"https://x"}]}]}""", true)]
+    [InlineData("""{"messages":[{"content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA"}}]}]}""", false)]
+    [InlineData("""{"messages":[{"content":"see http://x, url"}],"tools":[{"function":{"parameters":{"properties":{"url":{"type":"string"}}}}}]}""", false)]
+    [InlineData("""{"messages":"url","input":["url","http://x"]}""", false)]
+    public void Read_MediaByAddress_IsNoticedHoweverItIsWritten(string json, bool isNamed)
+    {
+        Assert.Equal(isNamed, Read(json).Facts!.NamesRemoteMedia);
+        Assert.Equal(json.Contains("\"model\"", StringComparison.Ordinal) ? "m" : null, Read(json).Facts!.Model);
+    }
+
+    [Theory]
     [InlineData("""{"id_slot":0}""", true)]
     [InlineData("""{"id_slot":3}""", true)]
     [InlineData("""{"id_slot":-1}""", false)]
