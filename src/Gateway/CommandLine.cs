@@ -117,6 +117,12 @@ internal static class CommandLine
 
     private static int NewKey(string name)
     {
+        if (!GatewayOptionsValidator.IsKeyName(name))
+        {
+            Console.Error.WriteLine($"A key's name has 1 to 64 letters, digits, or . _ -; \"{name}\" has not.");
+            return ExitCodes.Configuration;
+        }
+
         var (secret, hash) = ApiKey.Create();
         Console.Out.WriteLine(secret);
         Console.Out.WriteLine($$"""{ "Name": "{{name}}", "Hash": "{{hash}}", "Models": ["*"] }""");

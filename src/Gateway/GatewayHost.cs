@@ -116,12 +116,7 @@ internal sealed class GatewayHost : IAsyncDisposable
 
     private WebApplication BuildDataPlane(TimeProvider time)
     {
-        var builder = WebServer.Create(_options.Gateway.Listen, _options.Gateway.Tls, _options.Gateway.LogFormat, kestrel =>
-        {
-            // The reader's limit, not Kestrel's: with its own Kestrel leaves the rest unread, the connection is reset, and the client may lose the 413.
-            kestrel.Limits.MaxRequestBodySize = null;
-            kestrel.Limits.RequestHeadersTimeout = TimeSpan.FromSeconds(30);
-        });
+        var builder = WebServer.CreateData(_options.Gateway);
         builder.Services.AddSingleton(_telemetry.Meters).AddDataPlane(_configuration, time);
         builder.Services.Configure<ProcessManagerOptions>(options => options.StateDirectory = _state.Path);
         var app = builder.Build();
@@ -137,12 +132,7 @@ internal sealed class GatewayHost : IAsyncDisposable
 
     private WebApplication BuildManagementPlane()
     {
-        var builder = WebServer.Create(_options.Management.Listen, _options.Gateway.Tls, _options.Gateway.LogFormat, kestrel =>
-        {
-            kestrel.Limits.MaxRequestBodySize = 64 * 1024;
-            kestrel.Limits.RequestHeadersTimeout = TimeSpan.FromSeconds(5);
-            kestrel.Limits.KeepAliveTimeout = TimeSpan.FromSeconds(60);
-        });
+        var builder = WebServer.CreateManagement(_options.Management, _options.Gateway);
         builder.Services.AddSingleton(_telemetry.Meters);
         builder.Services.AddSingleton<IConnectionListenerFactory>(services => new HealthFirstTransport(
             () => Lifecycle.IsReady, _data.Services.GetRequiredService<TimeProvider>(), services.GetRequiredService<ILoggerFactory>()));

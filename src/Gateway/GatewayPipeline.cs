@@ -17,28 +17,37 @@ internal static class GatewayPipeline
     /// <summary>What load balancers and scrapers ask by whatever name they know.</summary>
     private static readonly string[] OpenToAnyHost = ["/health", "/healthz", "/readyz", "/metrics"];
 
+    /// <summary>Headers of an answer that a page of an allowed origin may read.</summary>
+    private static readonly string[] ShownToPages =
+        [RequestId.Header, "x-llmgateway-model", "x-llmgateway-backend", "x-llmgateway-queue-ms", "x-llmgateway-attempts", "retry-after", "retry-after-ms"];
+
     /// <summary>The data plane.</summary>
     public static void UseDataPlane(this WebApplication app)
     {
         var options = app.Services.GetRequiredService<GatewayOptions>();
         app.UseTraces();
         app.UseHonestErrors(options);
+        app.UseStrictFraming();
         app.UseHostGuard(new HostGuard(options.Gateway.Hosts, options.Gateway.CorsOrigins));
         if (options.Gateway.CorsOrigins.Count > 0)
         {
-            app.UseCors(policy => policy.WithOrigins([.. options.Gateway.CorsOrigins]).AllowAnyHeader().AllowAnyMethod());
+            app.UseCors(policy => policy.WithOrigins(OriginsOf(options.Gateway)).AllowAnyHeader().AllowAnyMethod().WithExposedHeaders(ShownToPages));
         }
 
         app.UseRouting();
         app.UseAdmission();
         app.UseKeys();
+        app.UseNoUpgrades();
+        app.MapModels();
         app.MapInference();
+        app.MapUpstream();
     }
 
     /// <summary>The management plane.</summary>
     public static void UseManagementPlane(this WebApplication app, GatewayOptions options, ManagementToken token)
     {
         app.UseHonestErrors(options);
+        app.UseStrictFraming();
         app.UseHostGuard(new HostGuard(options.Management.Hosts, []));
         app.UseRouting();
         app.Use((context, next) =>
@@ -92,7 +101,8 @@ internal static class GatewayPipeline
             }
             catch (BadHttpRequestException e)
             {
-                await WriteAsync(context, new ApiError(e.StatusCode, "invalid_request", "The request is not well-formed HTTP."));
+                // What Kestrel finds wrong with a body while it is read: its framing, or its pace.
+                await WriteAsync(context, e.StatusCode == StatusCodes.Status408RequestTimeout ? ApiErrors.RequestTimeout : ApiErrors.MalformedBody);
             }
             catch (Exception e) when (!context.Response.HasStarted)
             {
@@ -103,13 +113,32 @@ internal static class GatewayPipeline
 
             if (context.Response is { HasStarted: false, ContentLength: null, ContentType: null, StatusCode: StatusCodes.Status404NotFound or StatusCodes.Status405MethodNotAllowed })
             {
-                await WriteAsync(context, context.Response.StatusCode == StatusCodes.Status404NotFound ? ApiErrors.UnknownEndpoint : ApiErrors.MethodNotAllowed);
+                await RefuseAsync(context, context.Response.StatusCode == StatusCodes.Status404NotFound ? ApiErrors.UnknownEndpoint : ApiErrors.MethodNotAllowed);
             }
         });
 
         static Task WriteAsync(HttpContext context, ApiError error) =>
             ApiErrorWriter.WriteAsync(context, error, ApiErrorWriter.DialectOf(context.Request.Path), context.TraceIdentifier);
     }
+
+    /// <summary>Says no before an endpoint is known. The data listener counts it; the management listener has no such numbers.</summary>
+    private static Task RefuseAsync(HttpContext context, ApiError error)
+    {
+        context.RequestServices.GetService<RequestMetrics>()?.Ended(RequestMetrics.NoModel, "none", error.Status, RequestMetrics.OutcomeOf(error));
+        return new ApiErrorResult(error).ExecuteAsync(context);
+    }
+
+    private static void UseStrictFraming(this WebApplication app) => app.Use((context, next) =>
+    {
+        var headers = context.Request.Headers;
+        if (RequestFraming.Check(context.Request.Protocol, headers.TransferEncoding, headers[RequestFraming.RenamedLength]) is not { } refusal)
+        {
+            return next(context);
+        }
+
+        context.Response.Headers.Connection = "close";
+        return RefuseAsync(context, refusal);
+    });
 
     private static void UseHostGuard(this WebApplication app, HostGuard guard) => app.Use((context, next) =>
     {
@@ -120,7 +149,7 @@ internal static class GatewayPipeline
             headers["Sec-Fetch-Site"].ToString(),
             context.Connection.LocalIpAddress,
             checkHost: !OpenToAnyHost.Contains(context.Request.Path.Value, StringComparer.OrdinalIgnoreCase));
-        return refusal is null ? next(context) : new ApiErrorResult(refusal).ExecuteAsync(context);
+        return refusal is null ? next(context) : RefuseAsync(context, refusal);
     });
 
     /// <summary>Counts requests in and out, so that there are never too many and a drain knows when it is done.</summary>
@@ -142,7 +171,7 @@ internal static class GatewayPipeline
                     context.Response.Headers.Connection = "close";
                 }
 
-                await new ApiErrorResult(refusal).ExecuteAsync(context);
+                await RefuseAsync(context, refusal);
                 return;
             }
 
@@ -160,17 +189,22 @@ internal static class GatewayPipeline
     private static void UseKeys(this WebApplication app)
     {
         var ring = app.Services.GetRequiredService<KeyRing>();
+        var failed = app.Services.GetRequiredService<FailedAttempts>();
+        var logger = app.Services.GetRequiredService<ILoggerFactory>().CreateLogger("LlmGateway.Gateway");
         app.Use((context, next) =>
         {
             var caller = Caller.Anonymous;
             if (ring.IsRequired && !IsHealth(context.Request.Path))
             {
-                if (ring.Find(context.Request.Headers.Authorization, context.Request.Headers["x-api-key"]) is not { } key)
+                var (authorization, apiKey) = (context.Request.Headers.Authorization, context.Request.Headers["x-api-key"]);
+                if (ring.Find(authorization, apiKey) is not { } key)
                 {
-                    return new ApiErrorResult(ApiErrors.InvalidKey).ExecuteAsync(context);
+                    // None at all is a mistake, not a guess.
+                    var isGuess = authorization.Count + apiKey.Count > 0;
+                    return RefuseAsync(context, isGuess ? Damped(failed, context, logger) : ApiErrors.InvalidKey);
                 }
 
-                caller = new Caller(key.Name, key.Options.Priority, key.Options.Priority, key.Allows) { Weight = key.Options.Weight };
+                caller = new Caller(key.Name, key.Options.Priority, key.Options.Priority, key.Allows) { Weight = key.Options.Weight, IsAdmin = key.Options.Admin };
             }
 
             context.Features.Set(caller);
@@ -178,44 +212,95 @@ internal static class GatewayPipeline
         });
     }
 
-    private static void MapInference(this WebApplication app)
+    private static ApiError Damped(FailedAttempts failed, HttpContext context, ILogger logger)
+    {
+        if (failed.Count(context.Connection.RemoteIpAddress) is not { } damped)
+        {
+            return ApiErrors.InvalidKey;
+        }
+
+        if (damped.IsFirst)
+        {
+            Log.KeysAreGuessed(logger, context.Connection.RemoteIpAddress?.ToString() ?? "a local socket");
+        }
+
+        return ApiErrors.TooManyWrongKeys(damped.Wait);
+    }
+
+    /// <summary>Says so where another protocol is asked for. The h2c offer that some clients make with their first request means nothing and passes.</summary>
+    private static void UseNoUpgrades(this WebApplication app) => app.Use((context, next) =>
+    {
+        var isAsked = context.Request.Headers.Upgrade.ToString() is { Length: > 0 } protocol && !protocol.Equals("h2c", StringComparison.OrdinalIgnoreCase);
+        return isAsked || context.Features.Get<IHttpExtendedConnectFeature>() is { IsExtendedConnect: true } ? RefuseAsync(context, ApiErrors.UpgradeNotOffered) : next(context);
+    });
+
+    private static void MapModels(this WebApplication app)
     {
         var services = app.Services;
         var lifecycle = services.GetRequiredService<Lifecycle>();
-        app.MapMethods("/health", [HttpMethods.Get, HttpMethods.Head], () =>
+        string[] read = [HttpMethods.Get, HttpMethods.Head];
+        app.MapMethods("/health", read, () =>
             lifecycle.CanTakeWork && !lifecycle.IsDraining ? Results.Json(new { status = "ok" }) : Results.Json(new { status = "unavailable" }, statusCode: 503));
 
         var list = new ModelList(services.GetRequiredService<LiveCatalogue>(), services.GetRequiredService<BackendRegistry>(), lifecycle.StartedAt);
-        string[] read = [HttpMethods.Get, HttpMethods.Head];
-        app.MapMethods("/v1/models", read, (HttpContext context) => list.All(context.GetCaller()));
-        app.MapMethods("/models", read, (HttpContext context) => list.All(context.GetCaller()));
-        app.MapMethods("/v1/models/{**id}", read, (HttpContext context, string id) => list.One(context.GetCaller(), Uri.UnescapeDataString(id)));
+        foreach (var path in new[] { "/v1/models", "/models" })
+        {
+            app.MapMethods(path, read, (HttpContext context) => list.All(context.GetCaller()));
+            app.MapMethods(path + "/{**id}", read, (HttpContext context, string id) => list.One(context.GetCaller(), Uri.UnescapeDataString(id)));
+        }
+    }
 
-        var reader = services.GetRequiredService<RequestReader>();
-        var handler = services.GetRequiredService<InferenceHandler>();
-        var metrics = services.GetRequiredService<RequestMetrics>();
+    private static void MapInference(this WebApplication app)
+    {
         foreach (var endpoint in InferenceEndpoint.All)
         {
             foreach (var path in endpoint.Paths)
             {
-                app.MapPost(path, async context =>
-                {
-                    var (request, error) = await reader.ReadAsync(context, endpoint, path, context.GetCaller(), context.TraceIdentifier);
-                    if (request is null)
-                    {
-                        metrics.Ended(RequestMetrics.NoModel, endpoint.Name, error!.Status, RequestMetrics.OutcomeOf(error));
-                        await ApiErrorWriter.WriteAsync(context, error, endpoint.Dialect, context.TraceIdentifier);
-                        return;
-                    }
-
-                    using (request)
-                    {
-                        await handler.HandleAsync(context, request);
-                    }
-                });
+                app.MapPost(path, context => InferAsync(context, endpoint, path, fixedModel: null));
             }
         }
     }
+
+    private static async Task InferAsync(HttpContext context, InferenceEndpoint endpoint, string path, Model? fixedModel)
+    {
+        var services = context.RequestServices;
+        var (request, error) = await services.GetRequiredService<RequestReader>().ReadAsync(context, endpoint, path, context.GetCaller(), context.TraceIdentifier, fixedModel);
+        if (request is null)
+        {
+            services.GetRequiredService<RequestMetrics>().Ended(RequestMetrics.NoModel, endpoint.Name, error!.Status, RequestMetrics.OutcomeOf(error));
+            await ApiErrorWriter.WriteAsync(context, error, endpoint.Dialect, context.TraceIdentifier);
+            return;
+        }
+
+        using (request)
+        {
+            await services.GetRequiredService<InferenceHandler>().HandleAsync(context, request);
+        }
+    }
+
+    /// <summary>The rest of a backend, for administrators.</summary>
+    private static void MapUpstream(this WebApplication app)
+    {
+        var live = app.Services.GetRequiredService<LiveCatalogue>();
+        var relay = app.Services.GetRequiredService<UpstreamRelay>();
+        app.Map("/upstream/{**rest}", (HttpContext context, string? rest) =>
+        {
+            var caller = context.GetCaller();
+            if (!caller.IsAdmin)
+            {
+                return RefuseAsync(context, live.Options.Keys.Any(key => key.Admin) ? ApiErrors.AdminKeyNeeded : ApiErrors.AdminKeyMissing);
+            }
+
+            var (call, error) = UpstreamCall.Parse(rest ?? "", context.Request.Method, live.Current.Find);
+            error ??= caller.Allows(call!.Model) ? null : ApiErrors.ModelNotAllowed(call.Model.Name);
+            return error is not null ? RefuseAsync(context, error)
+                : call!.Endpoint is { } endpoint ? InferAsync(context, endpoint, call.Path, call.Model)
+                : relay.RelayAsync(context, call);
+        });
+    }
+
+    /// <summary>One star says it all, and only alone does it mean that.</summary>
+    private static string[] OriginsOf(DataPlaneOptions options) => options.CorsOrigins.Contains("*") ? ["*"] : [.. options.CorsOrigins];
 
     private static Caller GetCaller(this HttpContext context) => context.Features.GetRequiredFeature<Caller>();
 

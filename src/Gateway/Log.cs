@@ -22,4 +22,10 @@ internal static partial class Log
 
     [LoggerMessage(3004, LogLevel.Warning, "{Warning}")]
     public static partial void ConfigurationWarning(ILogger logger, string warning);
+
+    [LoggerMessage(3010, LogLevel.Warning, "The files of Gateway:Tls have changed and can't be used, the certificate before stays: {Reason}")]
+    public static partial void CertificateUnusable(ILogger logger, string reason);
+
+    [LoggerMessage(3011, LogLevel.Warning, "{Source} sends wrong API keys, one after the other; it is told to wait")]
+    public static partial void KeysAreGuessed(ILogger logger, string source);
 }

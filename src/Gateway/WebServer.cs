@@ -1,7 +1,8 @@
 using System.Net;
-using System.Security.Cryptography.X509Certificates;
+using System.Net.Security;
 using LlmGateway.Gateway.Models;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.AspNetCore.Server.Kestrel.Https;
 using Microsoft.Extensions.Logging.Console;
 
 namespace LlmGateway.Gateway;
@@ -9,11 +10,29 @@ namespace LlmGateway.Gateway;
 /// <summary>A Kestrel server as both listeners want it: no configuration of its own, no signals of its own, one log line an event on standard error.</summary>
 internal static class WebServer
 {
+    /// <summary>The data listener: long answers, large bodies, many clients.</summary>
+    public static WebApplicationBuilder CreateData(DataPlaneOptions options) => Create(options.Listen, options.Tls, options.LogFormat, kestrel =>
+    {
+        // The reader's limit, not Kestrel's: with its own Kestrel leaves the rest unread, the connection is reset, and the client may lose the 413.
+        kestrel.Limits.MaxRequestBodySize = null;
+        kestrel.Limits.RequestHeadersTimeout = TimeSpan.FromSeconds(30);
+        kestrel.Limits.MaxConcurrentConnections = options.MaxConnections;
+    });
+
+    /// <summary>The management listener: short calls of few clients.</summary>
+    public static WebApplicationBuilder CreateManagement(ManagementOptions options, DataPlaneOptions common) => Create(options.Listen, common.Tls, common.LogFormat, kestrel =>
+    {
+        kestrel.Limits.MaxRequestBodySize = 64 * 1024;
+        kestrel.Limits.RequestHeadersTimeout = TimeSpan.FromSeconds(5);
+        kestrel.Limits.KeepAliveTimeout = TimeSpan.FromSeconds(60);
+        kestrel.Limits.MaxConcurrentConnections = 1024;
+    });
+
     /// <param name="urls">Where it listens; validated before.</param>
     /// <param name="tls">For the https ones.</param>
     /// <param name="format">Of the log's lines.</param>
     /// <param name="limits">What differs between the two.</param>
-    public static WebApplicationBuilder Create(IReadOnlyList<string> urls, TlsOptions? tls, LogFormat format, Action<KestrelServerOptions> limits)
+    private static WebApplicationBuilder Create(IReadOnlyList<string> urls, TlsOptions? tls, LogFormat format, Action<KestrelServerOptions> limits)
     {
         var builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { ContentRootPath = AppContext.BaseDirectory });
         builder.Configuration.Sources.Clear();
@@ -29,15 +48,25 @@ internal static class WebServer
 
         // Signals are the gateway's own business: see ServeVerb.
         builder.Services.AddSingleton<IHostLifetime, NoLifetime>();
+        // A line ends with CRLF and nothing else: what a proxy in front takes for one line must not be two here.
+        AppContext.SetSwitch("Microsoft.AspNetCore.Server.Kestrel.DisableHttp1LineFeedTerminators", true);
         builder.WebHost.ConfigureKestrel(kestrel =>
         {
             kestrel.AddServerHeader = false;
             kestrel.Limits.MaxRequestHeadersTotalSize = 32 * 1024;
             kestrel.Limits.MaxRequestHeaderCount = 100;
+            kestrel.Limits.MaxRequestLineSize = 8 * 1024;
+            kestrel.Limits.MaxConcurrentUpgradedConnections = 0;
+
+            // Kestrel's own bounds on resets and control frames come on top.
+            kestrel.Limits.Http2.MaxStreamsPerConnection = 100;
+            kestrel.Limits.Http2.KeepAlivePingDelay = TimeSpan.FromSeconds(30);
+            kestrel.Limits.Http2.KeepAlivePingTimeout = TimeSpan.FromSeconds(20);
             limits(kestrel);
+            var certificate = tls is null ? null : new TlsCertificate(tls, TimeProvider.System);
             foreach (var url in urls)
             {
-                Listen(kestrel, url, tls);
+                Listen(kestrel, url, certificate);
             }
         });
         return builder;
@@ -55,7 +84,7 @@ internal static class WebServer
             .AddJsonConsole(console => (console.IncludeScopes, console.UseUtcTimestamp, console.TimestampFormat) = (true, true, Timestamp));
     }
 
-    private static void Listen(KestrelServerOptions kestrel, string text, TlsOptions? tls)
+    private static void Listen(KestrelServerOptions kestrel, string text, TlsCertificate? certificate)
     {
         if (!ListenUrl.TryParse(text, out var url))
         {
@@ -64,11 +93,19 @@ internal static class WebServer
 
         void Configure(ListenOptions listen)
         {
+            // Without TLS there is no HTTP/2: nothing negotiates it, and its floods are not worth the risk on a plain port.
             listen.Protocols = HttpProtocols.Http1;
             if (url.IsTls)
             {
                 listen.Protocols = HttpProtocols.Http1AndHttp2;
-                listen.UseHttps(X509Certificate2.CreateFromPemFile(tls!.Certificate!, tls.Key));
+                var logger = kestrel.ApplicationServices.GetRequiredService<ILoggerFactory>().CreateLogger(typeof(WebServer).FullName!);
+                listen.UseHttps(new TlsHandshakeCallbackOptions
+                {
+                    OnConnection = _ => ValueTask.FromResult(new SslServerAuthenticationOptions
+                    {
+                        ServerCertificateContext = certificate!.Get(e => Log.CertificateUnusable(logger, e.Message)),
+                    }),
+                });
             }
         }
 

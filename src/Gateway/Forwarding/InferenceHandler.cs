@@ -147,7 +147,7 @@ internal sealed class InferenceHandler(
             },
             DescribeRoute = headers =>
             {
-                headers[RequestId.Header] = request.Id;
+                RequestId.Show(headers, request.Endpoint.Dialect, request.Id);
                 headers["x-llmgateway-model"] = request.Model.Name;
                 headers["x-llmgateway-backend"] = lease.Backend.Name;
                 headers["x-llmgateway-queue-ms"] = ((long)run.Ticket.Waited.TotalMilliseconds).ToString(System.Globalization.CultureInfo.InvariantCulture);

@@ -17,4 +17,7 @@ internal static partial class Log
 
     [LoggerMessage(3304, LogLevel.Warning, "{RequestId}: {Backend} could not continue a broken stream: {Reason}")]
     public static partial void ContinuationFailed(ILogger logger, string requestId, string backend, string reason);
+
+    [LoggerMessage(3350, LogLevel.Warning, "{RequestId}: {Backend} failed on an administrator's call to {Path}: {Reason}")]
+    public static partial void UpstreamFailed(ILogger logger, string requestId, string backend, string path, string reason);
 }

@@ -49,9 +49,20 @@ internal sealed record DataPlaneOptions
     [SizeRange("1KiB", "1GiB")]
     public ByteSize MaxRequestBody { get; init; } = ByteSize.FromMiB(32);
 
+    /// <summary>From the first bytes of a request body to its last. <value>1 s to 24 h; default 120 s.</value></summary>
+    [DurationRange("1s", "24h")]
+    public TimeSpan BodyTimeout { get; init; } = TimeSpan.FromSeconds(120);
+
+    /// <summary>Open client connections; one more is closed at once. <value>1 to 1,000,000; default 8192.</value></summary>
+    [Range(1, 1_000_000)]
+    public int MaxConnections { get; init; } = 8192;
+
     /// <summary>Requests in the gateway at once, queued ones included. <value>1 to 1,000,000; default 4096.</value></summary>
     [Range(1, 1_000_000)]
     public int MaxConcurrentRequests { get; init; } = 4096;
+
+    /// <summary>Lets clients name images, sounds and files by address: llama-server fetches them, from wherever it can reach. <value>Default true.</value></summary>
+    public bool AllowRemoteMedia { get; init; } = true;
 
     /// <summary>How long running and queued requests may take to finish at shutdown. <value>0 s to 24 h; default 60 s.</value></summary>
     [DurationRange("0s", "24h")]

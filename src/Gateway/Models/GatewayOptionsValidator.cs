@@ -13,26 +13,10 @@ internal static partial class GatewayOptionsValidator
     public static ImmutableArray<ConfigurationError> Validate(GatewayOptions options) =>
         [.. Listeners(options), .. Keys(options), .. options.Models.SelectMany(model => Model(model.Key, model.Value)), .. Names(options)];
 
-    /// <summary>Options that are read but not in effect yet: silence about them would be a lie.</summary>
-    public static ImmutableArray<string> Warnings(GatewayOptions options)
-    {
-        var defaults = new ModelOptions();
-        return
-        [
-            .. options.Models.SelectMany(pair => ModelWarnings(pair.Key, pair.Value, defaults)),
-            .. options.Keys.Where(key => key.Admin).Select(key => $"Keys:{key.Name}: Admin is read but not in effect yet"),
-        ];
-    }
-
-    private static IEnumerable<string> ModelWarnings(string name, ModelOptions model, ModelOptions defaults)
-    {
-        (bool Set, string Key)[] later =
-        [
-            (model.SetParams.Count > 0, nameof(model.SetParams)),
-            (model.StripParams.Count > 0, nameof(model.StripParams)),
-        ];
-        return later.Where(option => option.Set).Select(option => $"Models:{name}:{option.Key} is read but not in effect yet");
-    }
+    /// <summary>What is allowed but deserves a look.</summary>
+    public static ImmutableArray<string> Warnings(GatewayOptions options) => options.Gateway.Insecure && options.Keys.Count == 0
+        ? ["Gateway:Insecure with no Keys: whoever reaches the data listener may use every model"]
+        : [];
 
     private static IEnumerable<ConfigurationError> Listeners(GatewayOptions options)
     {
@@ -91,7 +75,7 @@ internal static partial class GatewayOptionsValidator
         {
             var key = options.Keys[i];
             var path = $"Keys:{i}";
-            if (!PlainName().IsMatch(key.Name))
+            if (!IsKeyName(key.Name))
             {
                 yield return new($"{path}:Name", $"\"{key.Name}\"", "expected 1 to 64 letters, digits, or . _ -");
             }
@@ -112,6 +96,9 @@ internal static partial class GatewayOptionsValidator
             }
         }
     }
+
+    /// <summary>True for a text that can name an API key.</summary>
+    public static bool IsKeyName(string name) => PlainName().IsMatch(name);
 
     private static IEnumerable<ConfigurationError> Names(GatewayOptions options)
     {
@@ -165,6 +152,14 @@ internal static partial class GatewayOptionsValidator
         if (model.Kind != ModelKind.Remote && model.Transport == ProcessManager.Replicas.ReplicaTransport.Tcp && model.Ports.Count < model.Replicas)
         {
             yield return new($"{path}:Ports", $"\"{model.Ports}\"", $"{model.Replicas} replicas need at least as many ports");
+        }
+
+        foreach (var (section, parameter) in model.SetParams.Select(member => (nameof(model.SetParams), member.Key)).Concat(model.StripParams.Select(name => (nameof(model.StripParams), name))))
+        {
+            if (parameter is "stream" or "")
+            {
+                yield return new($"{path}:{section}", $"\"{parameter}\"", "whether the answer is a stream is the client's to say; name another field of the body");
+            }
         }
 
         if (model.Restart.MaxBackoff < model.Restart.InitialBackoff)

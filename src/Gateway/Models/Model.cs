@@ -29,6 +29,7 @@ internal sealed class Model
             (options.Queue.MaxBytes ?? rootQueue.MaxBytes ?? ByteSize.FromMiB(256)).Bytes,
             options.Queue.Timeout ?? rootQueue.Timeout ?? TimeSpan.FromSeconds(60),
             options.Queue.HoldWhileLoading ?? rootQueue.HoldWhileLoading ?? TimeSpan.FromSeconds(120));
+        Rewrite = BodyRewrite.Of(options);
     }
 
     public string Name { get; }
@@ -39,6 +40,9 @@ internal sealed class Model
     public ModelOptions Options { get; }
 
     public QueueLimits Queue { get; }
+
+    /// <summary>What happens to its requests' bodies, or null: they stay as they are.</summary>
+    public BodyRewrite? Rewrite { get; }
 
     /// <summary>Slots of all its backends together, by configuration.</summary>
     public int ConfiguredSlots { get; }

@@ -83,7 +83,11 @@ internal sealed record ApiError(int Status, string Code, string Message)
 /// <summary>The contract's table of errors.</summary>
 internal static class ApiErrors
 {
+    private static readonly TimeSpan Soonest = TimeSpan.FromSeconds(1);
+
     public static ApiError InvalidJson(string why) => new(400, "invalid_json", $"The request body is not valid JSON: {why}.");
+
+    public static ApiError MalformedBody { get; } = new(400, "invalid_json", "The request body is not framed as HTTP wants it.");
 
     public static ApiError MissingModel { get; } =
         new(400, "missing_model", "The request names no model, and more than one is configured: set \"model\"; GET /v1/models lists them.") { Param = "model" };
@@ -93,7 +97,13 @@ internal static class ApiErrors
     public static ApiError InvalidKey { get; } =
         new(401, "invalid_api_key", "A valid API key is needed: send it as 'Authorization: Bearer sk-…' or as 'x-api-key'.");
 
+    public static ApiError AdminKeyMissing { get; } =
+        new(401, "invalid_api_key", "/upstream/ needs a key with \"Admin\": true, and none is configured; llm-gateway key NAME makes one.");
+
     public static ApiError ModelNotAllowed(string model) => new(403, "model_not_allowed", $"This API key may not use the model '{model}'.") { Param = "model" };
+
+    public static ApiError AdminKeyNeeded { get; } =
+        new(403, "model_not_allowed", "Only a key with \"Admin\": true reaches a backend past the API.");
 
     public static ApiError OriginNotAllowed { get; } =
         new(403, "origin_not_allowed", "Requests from this web origin are refused; Gateway:CorsOrigins lists those that are allowed.");
@@ -106,13 +116,18 @@ internal static class ApiErrors
     public static ApiError NotOffered(string model) => new(
         404, "unknown_endpoint", $"The backend of '{model}' does not offer this endpoint (llama-server needs --embeddings for embeddings, --reranking for reranking).");
 
+    public static ApiError UpgradeNotOffered { get; } =
+        new(400, "invalid_parameter", "WebSockets and other upgrades are not offered: send a plain request, with \"stream\": true for events.") { Param = "Upgrade" };
+
     public static ApiError MethodNotAllowed { get; } = new(405, "method_not_allowed", "This endpoint does not take that HTTP method.");
+
+    public static ApiError RequestTimeout { get; } = new(408, "request_timeout", "The request did not come whole in time; Gateway:BodyTimeout is the limit.");
 
     public static ApiError BodyTooLarge(long limit) =>
         new(413, "body_too_large", $"The request body is larger than {limit} bytes, the limit of Gateway:MaxRequestBody.");
 
     public static ApiError UnsupportedEncoding { get; } =
-        new(415, "unsupported_encoding", "Compressed request bodies are not taken: send the body without Content-Encoding.");
+        new(415, "unsupported_encoding", "Request bodies in another encoding than chunked or identity are not taken: send the body without Content-Encoding.");
 
     public static ApiError HostNotAllowed { get; } =
         new(421, "host_not_allowed", "The Host header names a host that this gateway does not answer for; Gateway:Hosts adds names.");
@@ -137,6 +152,9 @@ internal static class ApiErrors
 
     public static ApiError ConcurrencyLimited(TimeSpan retryAfter) =>
         new(429, "concurrency_limited", "Too many requests are in the gateway at once; try again later.") { RetryAfter = retryAfter };
+
+    public static ApiError TooManyWrongKeys(TimeSpan retryAfter) =>
+        new(429, "rate_limited", "Too many wrong API keys have come from this address; try again later.") { RetryAfter = retryAfter > Soonest ? retryAfter : Soonest };
 
     public static ApiError BackendFailed { get; } =
         new(502, "backend_failed", "The backend failed before the first byte of the answer, and trying again did not help.");

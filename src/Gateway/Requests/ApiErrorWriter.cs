@@ -16,7 +16,7 @@ internal static class ApiErrorWriter
 
         response.StatusCode = error.Status;
         response.ContentType = "application/json";
-        response.Headers[RequestId.Header] = requestId;
+        RequestId.Show(response.Headers, dialect, requestId);
         if (error.RetryAfter is { } wait)
         {
             response.Headers.RetryAfter = ((int)Math.Ceiling(wait.TotalSeconds)).ToString(CultureInfo.InvariantCulture);

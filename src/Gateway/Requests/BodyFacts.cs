@@ -18,6 +18,12 @@ internal sealed record BodyFacts
     /// <summary>Most tokens that the client wants, or null.</summary>
     public int? MaxTokens { get; init; }
 
+    /// <summary>True when it asks for a slot by its number: it would wait inside the backend while others are free.</summary>
+    public bool PinsSlot { get; init; }
+
+    /// <summary>True when its messages name media by address: the backend would fetch them.</summary>
+    public bool NamesRemoteMedia { get; init; }
+
     /// <summary>Slots that the request can use at once.</summary>
     public int FanOut(FanOut fanOut) => fanOut switch
     {

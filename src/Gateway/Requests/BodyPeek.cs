@@ -17,6 +17,14 @@ internal static class BodyPeek
 
     private const int AnyTokenCount = 10_000_000;
 
+    /// <summary>Bytes of a grammar or a schema: compiling one takes time and memory that grow faster than its text.</summary>
+    private const int LongestGrammar = 256 * 1024;
+
+    /// <summary>Texts that end an answer: each is searched for at each token.</summary>
+    private const int MostStops = 256;
+
+    private const int MostProbabilities = 1000;
+
     /// <summary>Numbers that have done harm: the least and the greatest value that a backend may see.</summary>
     private static readonly FrozenDictionary<string, (long Minimum, long Maximum)> Bounds = new Dictionary<string, (long, long)>
     {
@@ -28,8 +36,8 @@ internal static class BodyPeek
         ["n_predict"] = (-1, AnyTokenCount),
         ["n_keep"] = (-1, AnyTokenCount),
         ["n_discard"] = (0, AnyTokenCount),
-        ["n_probs"] = (0, 1000),
-        ["top_logprobs"] = (0, 1000),
+        ["n_probs"] = (0, MostProbabilities),
+        ["top_logprobs"] = (0, MostProbabilities),
         ["min_keep"] = (0, AnyTokenCount),
         ["id_slot"] = (-1, 1023),
         ["n_indent"] = (0, AnyTokenCount),
@@ -100,7 +108,35 @@ internal static class BodyPeek
                     facts = facts with { Stream = reader.TokenType == JsonTokenType.True };
                     break;
                 case "prompt" or "input" or "content" or "documents" when reader.TokenType == JsonTokenType.StartArray:
-                    facts = facts with { Items = CountItems(ref reader, name is "documents") };
+                    var list = reader;
+                    facts = facts with { Items = CountItems(ref reader, name is "documents"), NamesRemoteMedia = facts.NamesRemoteMedia || (name is "input" && NamesRemoteMedia(ref list)) };
+                    break;
+                case "messages" when reader.TokenType == JsonTokenType.StartArray:
+                    facts = facts with { NamesRemoteMedia = NamesRemoteMedia(ref reader) };
+                    break;
+                case "stop" or "stop_sequences" when reader.TokenType == JsonTokenType.StartArray:
+                    if (CountItems(ref reader, always: true) > MostStops)
+                    {
+                        return (null, ApiErrors.InvalidParameter(name.ToString(), $"must not hold more than {MostStops} texts"));
+                    }
+
+                    break;
+                case "grammar" or "json_schema" or "response_format":
+                    var start = reader.TokenStartIndex;
+                    reader.Skip();
+                    if (reader.BytesConsumed - start > LongestGrammar)
+                    {
+                        return (null, ApiErrors.InvalidParameter(name.ToString(), $"must not be longer than {LongestGrammar} bytes"));
+                    }
+
+                    break;
+                case "logprobs" when reader.TokenType is not (JsonTokenType.True or JsonTokenType.False):
+                    // Yes or no for chats, how many for completions.
+                    if (Number(ref reader, name, (0, MostProbabilities), ref facts) is { } wrong)
+                    {
+                        return (null, wrong);
+                    }
+
                     break;
                 default:
                     if (BoundsByName.TryGetValue(name, out var bounds) && Number(ref reader, name, bounds, ref facts) is { } error)
@@ -119,7 +155,8 @@ internal static class BodyPeek
     }
 
     private static bool Matters(ReadOnlySpan<char> name) =>
-        name is "model" or "stream" or "prompt" or "input" or "content" or "documents" || BoundsByName.ContainsKey(name);
+        name is "model" or "stream" or "messages" or "prompt" or "input" or "content" or "documents" or "stop" or "stop_sequences" or "grammar" or "json_schema" or "response_format" or "logprobs"
+        || BoundsByName.ContainsKey(name);
 
     private static ApiError? Number(ref Utf8JsonReader reader, scoped ReadOnlySpan<char> name, (long Minimum, long Maximum) bounds, ref BodyFacts facts)
     {
@@ -137,10 +174,30 @@ internal static class BodyPeek
         {
             // Two names of one thing: whichever the backend takes, its slots are held.
             "n" or "n_cmpl" => facts with { Choices = Math.Max(facts.Choices, (int)number) },
+            "id_slot" => facts with { PinsSlot = number >= 0 },
             "max_tokens" or "max_completion_tokens" or "max_output_tokens" or "n_predict" => facts with { MaxTokens = (int)number },
             _ => facts,
         };
         return null;
+    }
+
+    /// <summary>True when something in the list is to be fetched from an address: an image, a sound, a file.</summary>
+    private static bool NamesRemoteMedia(ref Utf8JsonReader reader)
+    {
+        var isFound = false;
+        var depth = reader.CurrentDepth;
+        while (reader.Read() && reader.CurrentDepth > depth)
+        {
+            if (reader.TokenType == JsonTokenType.PropertyName && (reader.ValueTextEquals("url"u8) || reader.ValueTextEquals("image_url"u8) || reader.ValueTextEquals("file_url"u8)))
+            {
+                reader.Read();
+
+                // What is written in escapes may be an address, too; inline data has no reason for them.
+                isFound |= reader.TokenType == JsonTokenType.String && (reader.ValueIsEscaped || !reader.ValueSpan.StartsWith("data:"u8));
+            }
+        }
+
+        return isFound;
     }
 
     /// <summary>Elements of a list; a list that begins with a number is one prompt of tokens, not many prompts.</summary>

@@ -12,6 +12,9 @@ internal sealed record Caller(string Name, Priority Ceiling, Priority Usual, Fun
     /// <summary>The key's share against other keys of the same priority.</summary>
     public int Weight { get; init; } = 1;
 
+    /// <summary>True when it may reach the rest of a backend through <c>/upstream/</c>.</summary>
+    public bool IsAdmin { get; init; }
+
     /// <summary>Anybody, where no keys are configured.</summary>
     public static Caller Anonymous { get; } = new("none", Priority.High, Priority.Normal, _ => true);
 }

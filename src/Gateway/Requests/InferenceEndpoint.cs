@@ -1,3 +1,4 @@
+using System.Collections.Frozen;
 using System.Collections.Immutable;
 
 namespace LlmGateway.Gateway.Requests;
@@ -69,4 +70,10 @@ internal sealed record InferenceEndpoint(string Name, ApiDialect Dialect, FanOut
         new("detokenize", ApiDialect.Native, FanOut.None, "/detokenize") { TakesSlot = false },
         new("apply_template", ApiDialect.Native, FanOut.None, "/apply-template") { TakesSlot = false },
     ];
+
+    private static readonly FrozenDictionary<string, InferenceEndpoint> ByPath =
+        All.SelectMany(endpoint => endpoint.Paths.Select(path => (path, endpoint))).ToFrozenDictionary(pair => pair.path, pair => pair.endpoint, StringComparer.Ordinal);
+
+    /// <summary>The endpoint of a path in its own spelling, or null.</summary>
+    public static InferenceEndpoint? Find(string path) => ByPath.GetValueOrDefault(path);
 }

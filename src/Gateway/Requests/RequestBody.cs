@@ -1,4 +1,5 @@
 using System.Buffers;
+using LlmGateway.Gateway.Models;
 
 namespace LlmGateway.Gateway.Requests;
 
@@ -22,13 +23,20 @@ internal sealed class RequestBody : IDisposable
     /// <summary>A new stream over the bytes, from the beginning.</summary>
     public Stream OpenRead() => new MemoryStream(_buffer ?? throw new ObjectDisposedException(nameof(RequestBody)), 0, Length, writable: false);
 
-    /// <summary>Reads a body whole.</summary>
+    /// <summary>Reads a body whole. What it announces costs nothing yet: it counts against the budget as it comes.</summary>
+    /// <param name="source">Where it comes from.</param>
+    /// <param name="contentLength">How long it says it is, or null.</param>
+    /// <param name="budget">What all bodies may hold together.</param>
+    /// <param name="timeout">Longest time from the first bytes to the last.</param>
+    /// <param name="time">The clock of that.</param>
+    /// <param name="cancellationToken">The client's leaving.</param>
     /// <returns>The body, or null when the budget for bodies is spent.</returns>
-    /// <exception cref="BadHttpRequestException">It is longer than the budget allows one to be (413).</exception>
-    public static async ValueTask<RequestBody?> ReadAsync(Stream source, long? contentLength, BodyBudget budget, CancellationToken cancellationToken)
+    /// <exception cref="BadHttpRequestException">It is longer than the budget allows one to be (413), or too slow (408).</exception>
+    public static async ValueTask<RequestBody?> ReadAsync(
+        Stream source, long? contentLength, BodyBudget budget, TimeSpan timeout, TimeProvider time, CancellationToken cancellationToken)
     {
         const int First = 16 * 1024;
-        var reserved = (int)Math.Max(First, contentLength ?? 0);
+        var reserved = First;
         if (!budget.TryReserve(reserved))
         {
             return null;
@@ -37,33 +45,33 @@ internal sealed class RequestBody : IDisposable
         var buffer = ArrayPool<byte>.Shared.Rent(reserved);
         var length = 0;
         var isTaken = false;
+        CancellationTokenSource? deadline = null;
+        CancellationTokenSource? either = null;
         try
         {
             while (true)
             {
-                var read = await source.ReadAsync(buffer.AsMemory(length), cancellationToken);
-                if (read == 0)
-                {
-                    break;
-                }
-
+                var read = await source.ReadAsync(buffer.AsMemory(length, reserved - length), either?.Token ?? cancellationToken);
                 length += read;
                 if (length > budget.LongestBody)
                 {
                     throw new BadHttpRequestException("The body is too large.", StatusCodes.Status413PayloadTooLarge);
                 }
 
-                if (length < buffer.Length)
-                {
-                    continue;
-                }
-
-                if (contentLength == length)
+                if (read == 0 || length == contentLength)
                 {
                     break;
                 }
 
-                var larger = (int)Math.Min((long)buffer.Length * 2, Array.MaxLength);
+                // Most bodies are there with the first read, which the server's own minimum rate bounds.
+                deadline ??= new CancellationTokenSource(timeout, time);
+                either ??= CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, cancellationToken);
+                if (length < reserved)
+                {
+                    continue;
+                }
+
+                var larger = (int)Math.Min(Math.Min(reserved * 2L, Math.Max(contentLength ?? long.MaxValue, length + 1L)), Array.MaxLength);
                 if (!budget.TryReserve(larger - reserved))
                 {
                     return null;
@@ -79,14 +87,33 @@ internal sealed class RequestBody : IDisposable
             isTaken = true;
             return new RequestBody(buffer, length, budget, reserved);
         }
+        catch (OperationCanceledException) when (deadline is not null && !cancellationToken.IsCancellationRequested)
+        {
+            throw new BadHttpRequestException("The body came too slowly.", StatusCodes.Status408RequestTimeout);
+        }
         finally
         {
+            either?.Dispose();
+            deadline?.Dispose();
             if (!isTaken)
             {
                 ArrayPool<byte>.Shared.Return(buffer);
                 budget.Release(reserved);
             }
         }
+    }
+
+    /// <summary>A body of its own with a model's parameters, or null when the budget for bodies is spent.</summary>
+    public RequestBody? With(BodyRewrite rewrite)
+    {
+        var reserved = Length + rewrite.Growth;
+        if (!_budget.TryReserve(reserved))
+        {
+            return null;
+        }
+
+        var buffer = ArrayPool<byte>.Shared.Rent(reserved);
+        return new RequestBody(buffer, rewrite.Apply(Bytes.Span, buffer), _budget, reserved);
     }
 
     public void Dispose()

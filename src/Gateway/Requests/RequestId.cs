@@ -11,4 +11,14 @@ internal static class RequestId
 
     public static string From(string? offered) =>
         offered is { Length: >= 1 and <= 128 } && !offered.AsSpan().ContainsAnyExcept(Allowed) ? offered : $"req-{Guid.CreateVersion7():n}";
+
+    /// <summary>Tells the client its request's id, by the name that the API's own clients look for.</summary>
+    public static void Show(IHeaderDictionary headers, ApiDialect dialect, string id)
+    {
+        headers[Header] = id;
+        if (dialect == ApiDialect.Messages)
+        {
+            headers["request-id"] = id;
+        }
+    }
 }

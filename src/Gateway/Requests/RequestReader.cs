@@ -1,5 +1,6 @@
 using System.Globalization;
 using LlmGateway.Gateway.Models;
+using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.WebUtilities;
 using Microsoft.Net.Http.Headers;
 
@@ -19,37 +20,16 @@ internal sealed class RequestReader(LiveCatalogue live, BodyBudget budget, TimeP
     /// <param name="path">Which of the endpoint's paths, in the endpoint's own spelling.</param>
     /// <param name="caller">Who calls.</param>
     /// <param name="id">The call's id.</param>
+    /// <param name="fixedModel">The model, when the call's address has named it already; then the body does not decide.</param>
     public async ValueTask<(InferenceRequest? Request, ApiError? Error)> ReadAsync(
-        HttpContext context, InferenceEndpoint endpoint, string path, Caller caller, string id)
+        HttpContext context, InferenceEndpoint endpoint, string path, Caller caller, string id, Model? fixedModel = null)
     {
         var arrivedAt = context.Features.Get<Arrival>()?.Timestamp ?? time.GetTimestamp();
         var clock = new OverheadClock(time, arrivedAt);
-        var catalogue = live.Current;
-        var headers = context.Request.Headers;
-        if (headers.ContentEncoding.ToString() is { Length: > 0 } encoding && !encoding.Equals("identity", StringComparison.OrdinalIgnoreCase))
-        {
-            return (null, ApiErrors.UnsupportedEncoding);
-        }
-
-        var limit = catalogue.Options.Gateway.MaxRequestBody.Bytes;
-        if (context.Request.ContentLength > limit)
-        {
-            return (null, ApiErrors.BodyTooLarge(limit));
-        }
-
-        RequestBody? body;
-        try
-        {
-            body = await ReadAsync(context, clock);
-        }
-        catch (BadHttpRequestException e) when (e.StatusCode == StatusCodes.Status413PayloadTooLarge)
-        {
-            return (null, ApiErrors.BodyTooLarge(limit));
-        }
-
+        var (body, unread) = await ReadBodyAsync(context, clock);
         if (body is null)
         {
-            return (null, ApiErrors.QueueFull(TimeSpan.FromSeconds(1)));
+            return (null, unread);
         }
 
         var isTaken = false;
@@ -61,10 +41,10 @@ internal sealed class RequestReader(LiveCatalogue live, BodyBudget budget, TimeP
                 return (null, error);
             }
 
-            var model = string.IsNullOrEmpty(facts!.Model) ? catalogue.Sole : catalogue.Find(facts.Model);
+            var (model, unknown) = fixedModel is null ? Find(facts!.Model, context.Request.Query) : (fixedModel, null);
             if (model is null)
             {
-                return (null, string.IsNullOrEmpty(facts.Model) ? ApiErrors.MissingModel : ApiErrors.ModelNotFound);
+                return (null, unknown);
             }
 
             if (!caller.Allows(model))
@@ -72,12 +52,40 @@ internal sealed class RequestReader(LiveCatalogue live, BodyBudget budget, TimeP
                 return (null, ApiErrors.ModelNotAllowed(model.Name));
             }
 
-            if (facts.Choices > model.LargestBackend)
+            if (model.Rewrite is { } rewrite && !endpoint.IsForm)
+            {
+                if (body.With(rewrite) is not { } rewritten)
+                {
+                    return (null, ApiErrors.QueueFull(TimeSpan.FromSeconds(1)));
+                }
+
+                body.Dispose();
+                body = rewritten;
+
+                // What the backend will read decides, not what the client wrote.
+                (facts, error) = BodyPeek.Read(body.Bytes.Span);
+                if (error is not null)
+                {
+                    return (null, error);
+                }
+            }
+
+            if (facts!.Choices > model.LargestBackend)
             {
                 return (null, ApiErrors.InvalidParameter("n", $"must not be above {model.LargestBackend}, the slots of one backend of this model"));
             }
 
-            if (Hints(headers, caller, out var priority, out var within, out var keepAlive) is { } wrong)
+            if (facts.NamesRemoteMedia && !live.Options.Gateway.AllowRemoteMedia)
+            {
+                return (null, ApiErrors.InvalidParameter("messages", "must hold images, sounds and files as data:, not by address; Gateway:AllowRemoteMedia says so"));
+            }
+
+            if (facts.PinsSlot && model.LargestBackend > 1)
+            {
+                return (null, ApiErrors.InvalidParameter("id_slot", "must be -1: which slot takes a request is the gateway's to decide"));
+            }
+
+            if (Hints(context.Request.Headers, caller, out var priority, out var within, out var keepAlive) is { } wrong)
             {
                 return (null, wrong);
             }
@@ -114,10 +122,10 @@ internal sealed class RequestReader(LiveCatalogue live, BodyBudget budget, TimeP
         }
     }
 
-    /// <summary>The body; what is not there yet is the client's time.</summary>
-    private async ValueTask<RequestBody?> ReadAsync(HttpContext context, OverheadClock clock)
+    /// <summary>The body alone; what is not there yet is the client's time.</summary>
+    private async ValueTask<(RequestBody? Body, ApiError? Error)> ReadBodyAsync(HttpContext context, OverheadClock clock)
     {
-        var reading = RequestBody.ReadAsync(context.Request.Body, context.Request.ContentLength, budget, context.RequestAborted);
+        var reading = ReadBodyAsync(context);
         if (reading.IsCompleted)
         {
             return await reading;
@@ -132,6 +140,50 @@ internal sealed class RequestReader(LiveCatalogue live, BodyBudget budget, TimeP
         {
             clock.TakeOff(time.GetElapsedTime(since));
         }
+    }
+
+    /// <summary>The body alone, which the caller disposes, or the error that the client gets.</summary>
+    public async ValueTask<(RequestBody? Body, ApiError? Error)> ReadBodyAsync(HttpContext context)
+    {
+        var encoding = context.Request.Headers.ContentEncoding.ToString();
+        if (encoding.Length > 0 && !encoding.Equals("identity", StringComparison.OrdinalIgnoreCase))
+        {
+            return (null, ApiErrors.UnsupportedEncoding);
+        }
+
+        var gateway = live.Options.Gateway;
+        var limit = gateway.MaxRequestBody.Bytes;
+        var announced = context.Request.ContentLength;
+        if (announced > limit)
+        {
+            return (null, ApiErrors.BodyTooLarge(limit));
+        }
+
+        try
+        {
+            var body = await RequestBody.ReadAsync(context.Request.Body, announced, budget, gateway.BodyTimeout, time, context.RequestAborted);
+            return (body, body is null ? ApiErrors.QueueFull(TimeSpan.FromSeconds(1)) : null);
+        }
+        catch (BadHttpRequestException e) when (e.StatusCode is StatusCodes.Status413PayloadTooLarge or StatusCodes.Status408RequestTimeout)
+        {
+            return (null, e.StatusCode == StatusCodes.Status413PayloadTooLarge ? ApiErrors.BodyTooLarge(limit) : ApiErrors.RequestTimeout);
+        }
+        catch (IOException e) when (e is not ConnectionResetException && !context.RequestAborted.IsCancellationRequested)
+        {
+            // Kestrel's own word for a chunk that is none.
+            return (null, ApiErrors.MalformedBody);
+        }
+    }
+
+    /// <summary>The model that the body names, else the query, else the only one; or what is wrong.</summary>
+    private (Model? Model, ApiError? Error) Find(string? inBody, IQueryCollection query)
+    {
+        const string Parameter = "model";
+        var catalogue = live.Current;
+        var name = !string.IsNullOrEmpty(inBody) ? inBody : query[Parameter].ToString();
+        return string.IsNullOrEmpty(name)
+            ? (catalogue.Sole, catalogue.Sole is null ? ApiErrors.MissingModel : null)
+            : catalogue.Find(name) is { } model ? (model, null) : (null, ApiErrors.ModelNotFound);
     }
 
     private static ApiError? Hints(IHeaderDictionary headers, Caller caller, out Priority priority, out TimeSpan? within, out bool keepAlive)

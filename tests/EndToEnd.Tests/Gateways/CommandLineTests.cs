@@ -194,6 +194,17 @@ public sealed class CommandLineTests
         Assert.Equal(0, valid);
     }
 
+    [Theory(Timeout = Limit)]
+    [InlineData("a b")]
+    [InlineData("a\"b")]
+    [InlineData("")]
+    public async Task Key_NameThatNoConfigurationTakes_Is78AndNoKey(string name)
+    {
+        var (exit, output) = await RunAsync(["key", name]);
+        Assert.Equal(78, exit);
+        Assert.DoesNotContain("sk-", output, StringComparison.Ordinal);
+    }
+
     private static async Task<(int Exit, string Output)> RunAsync(
         IEnumerable<string> arguments, IReadOnlyDictionary<string, string?>? environment = null, string? workingDirectory = null)
     {

@@ -100,6 +100,23 @@ public sealed class KeyTests(KeyedGateway keyed) : IClassFixture<KeyedGateway>
     }
 
     [Fact(Timeout = Limit)]
+    public async Task Backend_AskedPastTheGateway_WantsAKeyThatIsInNoCommandLine()
+    {
+        var replica = (await keyed.Gateway.StatusAsync(Ct)).Replica("first/0");
+        using var direct = new HttpClient { BaseAddress = new Uri(replica.Address!) };
+        direct.DefaultRequestHeaders.Authorization = new("Bearer", KeyedGateway.Anything);
+        using var refused = await direct.ChatAsync("first", 1, Ct);
+        Assert.Equal(HttpStatusCode.Unauthorized, refused.StatusCode);
+        if (OperatingSystem.IsLinux())
+        {
+            var environment = await File.ReadAllTextAsync($"/proc/{replica.Pid}/environ", Ct);
+            var key = environment.Split('\0').Single(variable => variable.StartsWith("LLAMA_API_KEY=", StringComparison.Ordinal))["LLAMA_API_KEY=".Length..];
+            Assert.True(key.Length >= 32);
+            Assert.DoesNotContain(key, await File.ReadAllTextAsync($"/proc/{replica.Pid}/cmdline", Ct), StringComparison.Ordinal);
+        }
+    }
+
+    [Fact(Timeout = Limit)]
     public async Task ManagementToken_IsNoApiKey()
     {
         using var client = keyed.Gateway.WithKey((await File.ReadAllTextAsync(keyed.Gateway.TokenFile, Ct)).Trim());

@@ -5,14 +5,22 @@ using LlmGateway.TestKit.Gateways;
 
 namespace LlmGateway.EndToEnd.Tests.Sdks;
 
-/// <summary>What the SDKs of others talk to: a real model that chats and embeds, and one whose only slot is held and whose queue holds nobody.</summary>
+/// <summary>
+/// What the SDKs of others talk to: a real model that chats and embeds; one whose only slot is held and whose queue holds nobody; one that is so for a
+/// moment whenever a test asks it to; one that breaks off in the middle; and one that calls tools.
+/// </summary>
 public sealed class SdkGateway : IAsyncLifetime
 {
     public const string Key = "sk-sdk-test-0123456789";
     public const string Model = "org/tiny:noise";
     public const string Saturated = "saturated";
 
+    public const string Busy = "busy";
+    public const string Breaking = "breaking";
+    public const string Tools = "tools";
+
     private StreamedAnswer? _holder;
+    private ToolServer? _tools;
 
     public GatewayProcess Gateway { get; private set; } = null!;
 
@@ -24,6 +32,7 @@ public sealed class SdkGateway : IAsyncLifetime
         }
 
         var cancellationToken = TestContext.Current.CancellationToken;
+        _tools = await ToolServer.StartAsync(cancellationToken);
         Gateway = await GatewayProcess.StartAsync(
             $$"""
             { "Keys": [ { "Name": "sdk", "Hash": "sha256:{{Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(Key)))}}" } ],
@@ -31,7 +40,10 @@ public sealed class SdkGateway : IAsyncLifetime
                 "{{Model}}": {
                   "Executable": "{{RealServer.Executable}}",
                   "Args": ["-m", "{{RealServer.TinyModel}}", "-c", "8192", "--embeddings", "--pooling", "mean"], "Slots": 4 },
-                "{{Saturated}}": { "Kind": "simulator", "Slots": 1, "Args": ["--sim-token-rate", "5"], "Queue": { "MaxDepth": 0 } } } }
+                "{{Saturated}}": { "Kind": "simulator", "Slots": 1, "Args": ["--sim-token-rate", "5"], "Queue": { "MaxDepth": 0 } },
+                "{{Busy}}": { "Kind": "simulator", "Slots": 1, "Args": ["--sim-token-rate", "20"], "Queue": { "MaxDepth": 0 } },
+                "{{Breaking}}": { "Kind": "simulator", "Slots": 1, "Args": ["--sim-token-rate", "50", "--sim-drop-after-tokens", "3"] },
+                "{{Tools}}": { "Kind": "remote", "Remotes": [ { "Url": "{{_tools.Url}}" } ] } } }
             """,
             cancellationToken);
         await Gateway.UntilReadyAsync(cancellationToken);
@@ -45,6 +57,11 @@ public sealed class SdkGateway : IAsyncLifetime
         if (Gateway is not null)
         {
             await Gateway.DisposeAsync();
+        }
+
+        if (_tools is not null)
+        {
+            await _tools.DisposeAsync();
         }
     }
 }

@@ -38,7 +38,7 @@ internal static class Asked
     public static RequestBody Body(byte[] bytes)
     {
         // Memory never waits.
-        var read = RequestBody.ReadAsync(new MemoryStream(bytes), bytes.Length, new BodyBudget(long.MaxValue), CancellationToken.None).AsTask();
+        var read = RequestBody.ReadAsync(new MemoryStream(bytes), bytes.Length, new BodyBudget(long.MaxValue), Timeout.InfiniteTimeSpan, TimeProvider.System, CancellationToken.None).AsTask();
         Assert.True(read.IsCompletedSuccessfully);
         return read.Result!;
     }

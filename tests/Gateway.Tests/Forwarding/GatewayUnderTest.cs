@@ -1,4 +1,3 @@
-using System.Net;
 using System.Net.Sockets;
 using System.Text;
 using LlmGateway.Gateway.Backends;
@@ -8,7 +7,6 @@ using LlmGateway.Gateway.Scheduling;
 using LlmGateway.Gateway.Tests.Fakes;
 using LlmGateway.Probes;
 using Microsoft.AspNetCore.Builder;
-using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.Extensions.DependencyInjection;
@@ -36,31 +34,33 @@ internal sealed class GatewayUnderTest : IAsyncDisposable
     {
         var options = new GatewayOptions { Models = new Dictionary<string, ModelOptions> { ["m"] = Configured.Remote(slots: 1, remotes: 2, change: change) } };
         options = root?.Invoke(options) ?? options;
-        var builder = WebApplication.CreateSlimBuilder();
+        var builder = WebServer.CreateData(options.Gateway with { Listen = ["http://127.0.0.1:0"] });
         builder.Logging.ClearProviders();
-        builder.WebHost.ConfigureKestrel(kestrel =>
-        {
-            kestrel.AddServerHeader = false;
-            kestrel.Listen(IPAddress.Loopback, 0);
-        });
         builder.Services
             .AddDataPlane(new LoadedConfiguration(null, options, [], []), time)
-            .AddSingleton(new BodyBudget(1 << 20))
+            .AddSingleton(new BodyBudget(1 << 20) { LongestBody = options.Gateway.MaxRequestBody.Bytes })
             .AddSingleton<ISlotCensus, IdleCensus>();
         var app = builder.Build();
         app.UseDataPlane();
-        app.Services.GetRequiredService<BackendRegistry>().Add("m");
+        foreach (var model in options.Models.Keys)
+        {
+            app.Services.GetRequiredService<BackendRegistry>().Add(model);
+        }
+
         app.Services.GetRequiredService<Scheduler>();
         await app.StartAsync(TestContext.Current.CancellationToken);
         return new GatewayUnderTest(app);
     }
 
-    public Backend Add(BackendAddress address, int index = 0, int generation = 0, int slots = 1)
+    public Backend Add(BackendAddress address, int index = 0, int generation = 0, int slots = 1, string model = "m")
     {
-        var backend = new Backend($"m/{index}", "m", generation, address, "backend-key", hasSlotsEndpoint: true);
-        Registry.Report("m", Servers.Entry(backend, slots));
+        var backend = new Backend($"{model}/{index}", model, generation, address, "backend-key", hasSlotsEndpoint: true);
+        Registry.Report(model, Servers.Entry(backend, slots));
         return backend;
     }
+
+    /// <summary>A client of the data listener.</summary>
+    public HttpClient Client() => new() { BaseAddress = Url };
 
     /// <summary>Sends bytes as a client and gives the connection.</summary>
     public async Task<ClientConnection> SendAsync(string body, string path = "/v1/chat/completions", string headers = "")

@@ -31,6 +31,9 @@ public sealed class BodyPeekTests
     [InlineData("""{"documents":[{"text":"a"},{"text":"b"}]}""", null, false, 1, 2, null)]
     [InlineData("""{"documents":[]}""", null, false, 1, 1, null)]
     [InlineData("""{"Model":"m","STREAM":true}""", null, false, 1, 1, null)]
+    [InlineData("""{"logprobs":true,"stop":"x","grammar":"root ::= x","response_format":{"type":"text"}}""", null, false, 1, 1, null)]
+    [InlineData("""{"logprobs":5,"stop":["a","b"],"id_slot":-1}""", null, false, 1, 1, null)]
+    [InlineData("""{"logprobs":null,"stop":null}""", null, false, 1, 1, null)]
     public void Read_ProperBody_FindsWhatMatters(string json, string? model, bool stream, int choices, int items, int? maxTokens)
     {
         var (facts, error) = Read(json);
@@ -95,6 +98,52 @@ public sealed class BodyPeekTests
         Assert.Equal((400, "invalid_parameter"), Refusal(json));
         Assert.Equal(param, Read(json).Error!.Param);
     }
+
+    [Theory]
+    [InlineData("logprobs", "-1")]
+    [InlineData("logprobs", "1e9")]
+    [InlineData("logprobs", "1.5")]
+    [InlineData("logprobs", "\"yes\"")]
+    public void Read_Logprobs_AreYesNoOrASmallNumber(string name, string value) =>
+        Assert.Equal(("invalid_parameter", name), (Read($$"""{"{{name}}":{{value}}}""").Error?.Code, Read($$"""{"{{name}}":{{value}}}""").Error?.Param));
+
+    [Theory]
+    [InlineData("stop", 256, true)]
+    [InlineData("stop", 257, false)]
+    [InlineData("stop_sequences", 257, false)]
+    public void Read_Stops_AreBoundedInNumber(string name, int count, bool isFine) =>
+        Assert.Equal(isFine ? null : name, Read($$"""{"{{name}}":[{{string.Join(',', Enumerable.Repeat("\"a\"", count))}}]}""").Error?.Param);
+
+    [Theory]
+    [InlineData("grammar")]
+    [InlineData("json_schema")]
+    [InlineData("response_format")]
+    public void Read_GrammarOrSchema_IsBoundedInSize(string name)
+    {
+        Assert.Null(Read($$"""{"{{name}}":"{{new string('x', 256 * 1024 - 2)}}"}""").Error);
+        Assert.Equal(("invalid_parameter", name), (Read($$"""{"{{name}}":"{{new string('x', 256 * 1024 - 1)}}"}""").Error?.Code, Read($$"""{"{{name}}":["{{new string('x', 256 * 1024)}}"]}""").Error?.Param));
+    }
+
+    [Theory]
+    [InlineData("""{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"http://10.0.0.1/"}}]}]}""", true)]
+    [InlineData("""{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"\u0075rl":"\u0068ttp://10.0.0.1/"}}]}]}""", true)]
+    [InlineData("""{"messages":[{"content":[{"type":"image","source":{"type":"url","url":"file:///etc/passwd"}}]},{"content":"a"}],"model":"m"}""", true)]
+    [InlineData("""{"input":[{"content":[{"type":"input_image","image_url":"https://x"}]}]}""", true)]
+    [InlineData("""{"messages":[{"content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA"}}]}]}""", false)]
+    [InlineData("""{"messages":[{"content":"see http://x, url"}],"tools":[{"function":{"parameters":{"properties":{"url":{"type":"string"}}}}}]}""", false)]
+    [InlineData("""{"messages":"url","input":["url","http://x"]}""", false)]
+    public void Read_MediaByAddress_IsNoticedHoweverItIsWritten(string json, bool isNamed)
+    {
+        Assert.Equal(isNamed, Read(json).Facts!.NamesRemoteMedia);
+        Assert.Equal(json.Contains("\"model\"", StringComparison.Ordinal) ? "m" : null, Read(json).Facts!.Model);
+    }
+
+    [Theory]
+    [InlineData("""{"id_slot":0}""", true)]
+    [InlineData("""{"id_slot":3}""", true)]
+    [InlineData("""{"id_slot":-1}""", false)]
+    [InlineData("""{}""", false)]
+    public void Read_SlotByItsNumber_IsNoticed(string json, bool pins) => Assert.Equal(pins, Read(json).Facts!.PinsSlot);
 
     [Theory]
     [InlineData(63, true)]

@@ -50,6 +50,19 @@ public sealed class RequestReaderTests
     }
 
     [Theory]
+    [InlineData(true, null)]
+    [InlineData(false, "invalid_parameter")]
+    public async Task ReadAsync_MediaByAddress_PassesUnlessForbidden(bool isAllowed, string? code)
+    {
+        var options = Configured.Gateway("only") with { Gateway = new DataPlaneOptions { AllowRemoteMedia = isAllowed } };
+        var (request, error) = await ReadAsync("""{"messages":[{"content":[{"image_url":{"url":"http://10.0.0.1/"}}]}]}""", options: options);
+        using (request)
+        {
+            Assert.Equal(code, error?.Code);
+        }
+    }
+
+    [Theory]
     [InlineData("gzip", 415)]
     [InlineData("gzip, identity", 415)]
     [InlineData("Identity", 0)]

@@ -5,6 +5,9 @@
 //   GATEWAY_MODEL             a model that chats
 //   GATEWAY_EMBEDDING_MODEL   a model that embeds
 //   GATEWAY_SATURATED_MODEL   a model whose queue is full for as long as this runs
+//   GATEWAY_BUSY_MODEL        a model with one slot, 20 tokens a second and no queue
+//   GATEWAY_BREAKING_MODEL    a model that breaks off after some tokens
+//   GATEWAY_TOOLS_MODEL       a model that calls the first tool it is given
 //
 //   npm ci && node --test
 import assert from 'node:assert/strict';
@@ -18,11 +21,14 @@ function required(name) {
 const model = required('GATEWAY_MODEL');
 const embeddingModel = required('GATEWAY_EMBEDDING_MODEL');
 const saturatedModel = required('GATEWAY_SATURATED_MODEL');
+const busyModel = required('GATEWAY_BUSY_MODEL');
+const breakingModel = required('GATEWAY_BREAKING_MODEL');
+const toolsModel = required('GATEWAY_TOOLS_MODEL');
 const messages = [{ role: 'user', content: 'the water and the light' }];
 
 // No retries: a test must see the gateway's first answer.
-function client(apiKey = required('GATEWAY_KEY')) {
-  return new OpenAI({ baseURL: new URL('/v1', required('GATEWAY_URL')).href, apiKey, maxRetries: 0, timeout: 60_000 });
+function client(apiKey = required('GATEWAY_KEY'), maxRetries = 0) {
+  return new OpenAI({ baseURL: new URL('/v1', required('GATEWAY_URL')).href, apiKey, maxRetries, timeout: 60_000 });
 }
 
 async function refusal(promise, type) {
@@ -107,4 +113,67 @@ test('a full queue is a RateLimitError that says when to come back', async () =>
   const seconds = Number(error.headers.get('retry-after'));
   assert.ok(seconds >= 1 && seconds <= 30, `retry-after: ${error.headers.get('retry-after')}`);
   assert.ok(Number(error.headers.get('retry-after-ms')) > 0);
+});
+
+test('retries wait as long as Retry-After says, and are answered then', async () => {
+  const holder = await client().chat.completions.create({ model: busyModel, messages, max_tokens: 20, stream: true });
+  const holding = (async () => { for await (const _ of holder); })();
+  const answer = await client(undefined, 5).chat.completions.create({ model: busyModel, messages, max_tokens: 1 });
+  assert.equal(answer.choices.length, 1);
+  await holding;
+});
+
+test('an AbortController ends the stream', async () => {
+  const abort = new AbortController();
+  const stream = await client().chat.completions.create({ model, messages, max_tokens: 4000, stream: true }, { signal: abort.signal });
+  let chunks = 0;
+  for await (const _ of stream) {
+    if (++chunks === 2) abort.abort();
+  }
+  assert.ok(chunks < 4000);
+});
+
+test('a stream that breaks raises an APIError with the code, after the text that came', async () => {
+  const stream = await client().chat.completions.create({ model: breakingModel, messages, max_tokens: 50, stream: true });
+  let text = '';
+  const error = await refusal((async () => { for await (const chunk of stream) text += chunk.choices[0]?.delta.content ?? ''; })(), OpenAI.APIError);
+  assert.equal(error.code, 'stream_broken');
+  assert.ok(text.length > 0);
+});
+
+const tools = [{ type: 'function', function: { name: 'weather', description: 'of a city', parameters: { type: 'object', properties: { city: { type: 'string' } } } } }];
+
+test('tools reach the model, and its call comes back, whole and streamed', async () => {
+  const answer = await client().chat.completions.create({ model: toolsModel, messages, tools });
+  assert.equal(answer.choices[0].finish_reason, 'tool_calls');
+  assert.deepEqual(JSON.parse(answer.choices[0].message.tool_calls[0].function.arguments), { city: 'Zürich' });
+
+  const streamed = await client().chat.completions.stream({ model: toolsModel, messages, tools }).finalChatCompletion();
+  assert.equal(streamed.choices[0].message.tool_calls[0].function.name, 'weather');
+  assert.deepEqual(JSON.parse(streamed.choices[0].message.tool_calls[0].function.arguments), { city: 'Zürich' });
+});
+
+test('tools are no harm to a model that calls none', async () => {
+  const answer = await client().chat.completions.create({ model, messages, tools, max_tokens: 4 });
+  assert.ok(answer.choices[0].message.content.length > 0);
+});
+
+test('responses.create answers whole and streamed', async () => {
+  const answer = await client().responses.create({ model, input: 'the water', max_output_tokens: 8 });
+  assert.ok(answer.output_text.length > 0);
+  assert.ok(answer.usage.output_tokens >= 1);
+
+  let text = '';
+  let last;
+  for await (const event of await client().responses.create({ model, input: 'the water', max_output_tokens: 8, stream: true })) {
+    if (event.type === 'response.output_text.delta') text += event.delta;
+    last = event.type;
+  }
+  assert.ok(text.length > 0);
+  assert.equal(last, 'response.completed');
+});
+
+test('completions.create answers with text', async () => {
+  const answer = await client().completions.create({ model, prompt: 'the water', max_tokens: 4 });
+  assert.ok(answer.choices[0].text.length > 0);
 });

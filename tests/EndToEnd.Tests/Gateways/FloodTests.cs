@@ -1,0 +1,155 @@
+using System.Diagnostics;
+using System.Net;
+using System.Net.Sockets;
+using System.Text;
+using LlmGateway.TestKit.Gateways;
+
+namespace LlmGateway.EndToEnd.Tests.Gateways;
+
+/// <summary>Clients that mean harm, or are merely slow, cost the others nothing.</summary>
+public sealed class FloodTests
+{
+    private const int SlowReaders = 50;
+    private const int HalfRequests = 500;
+    private const int Burst = 300;
+    private const string Other = "other";
+
+    private static CancellationToken Ct => TestContext.Current.CancellationToken;
+
+    [Fact(Timeout = 180_000)]
+    public async Task SlowReadersHalfRequestsAndABurst_LeaveOtherClientsAndMemoryAlone()
+    {
+        await using var gateway = await GatewayProcess.StartAsync(
+            $$"""
+            { "Models": {
+                "slow": { "Kind": "simulator", "Slots": {{SlowReaders}}, "Args": ["--sim-token-rate", "1000"], "Queue": { "MaxDepth": 8 } },
+                "{{Other}}": { "Kind": "simulator", "Slots": 4, "Args": ["--sim-token-rate", "50"] } } }
+            """,
+            Ct);
+        await gateway.UntilReadyAsync(Ct);
+        await PercentileAsync(gateway.Data);
+        var quiet = await PercentileAsync(gateway.Data);
+        var memory = ResidentBytes(gateway.Process.Id);
+
+        var sockets = new List<Socket>();
+        try
+        {
+            for (var i = 0; i < HalfRequests; i++)
+            {
+                sockets.Add(await SendAsync(gateway.DataUrl, "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nX-Slow: "));
+            }
+
+            for (var i = 0; i < SlowReaders; i++)
+            {
+                sockets.Add(await SendAsync(gateway.DataUrl, Request("""{"model":"slow","stream":true,"max_tokens":1000000,"messages":[{"role":"user","content":"a"}]}""")));
+            }
+
+            await gateway.UntilAsync(status => status.Replicas.Any(replica => replica.Slots.Busy == SlowReaders), "the slow readers to be served", Ct);
+            var burst = Task.WhenAll(Enumerable.Range(0, Burst).Select(async _ =>
+            {
+                using var answer = await gateway.Data.ChatAsync("slow", 1, Ct);
+                return answer.StatusCode;
+            }));
+
+            // The first measure still sees the buffers of the slow readers fill up, and the machine may have moments of its own; five in a row are no accident.
+            var flooded = TimeSpan.MaxValue;
+            for (var attempt = 0; attempt < 5 && flooded > quiet * 1.5; attempt++)
+            {
+                flooded = await PercentileAsync(gateway.Data);
+            }
+
+            Assert.True(flooded <= quiet * 1.5, $"p99 of the others: {quiet.TotalMilliseconds:0} ms in peace, {flooded.TotalMilliseconds:0} ms in the flood");
+            Assert.InRange(ResidentBytes(gateway.Process.Id) - memory, long.MinValue, 96L << 20);
+            await AssertCutAsync(sockets[0]);
+            sockets.ForEach(socket => socket.Dispose());
+            Assert.All(await burst, status => Assert.Contains(status, new[] { HttpStatusCode.OK, HttpStatusCode.TooManyRequests }));
+        }
+        finally
+        {
+            sockets.ForEach(socket => socket.Dispose());
+        }
+
+        await gateway.UntilAsync(status => status.Replicas.All(replica => replica.Slots.Busy == 0), "the slots of those who left", Ct);
+    }
+
+    [Fact(Timeout = 60_000)]
+    public async Task BodyThatStalls_IsCutWith408()
+    {
+        await using var gateway = await GatewayProcess.StartAsync("""{ "Models": { "m": { "Kind": "simulator" } } }""", Ct);
+        using var socket = await SendAsync(gateway.DataUrl, "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n{");
+        var text = await ReadAsync(socket);
+        Assert.StartsWith("HTTP/1.1 408 ", text, StringComparison.Ordinal);
+        Assert.Contains("request_timeout", text, StringComparison.Ordinal);
+    }
+
+    [Fact(Timeout = 60_000)]
+    public async Task ManagementListener_HeadThatStallsOrIsTooLarge_IsCutSoon()
+    {
+        await using var gateway = await GatewayProcess.StartAsync("""{ "Models": {} }""", Ct);
+        var startedAt = Stopwatch.GetTimestamp();
+        using var stalled = await SendAsync(gateway.ManagementUrl, "GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: ");
+        using var large = await SendAsync(gateway.ManagementUrl, $"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: {new string('x', 40 * 1024)}\r\n\r\n");
+        Assert.StartsWith("HTTP/1.1 431 ", await ReadAsync(large), StringComparison.Ordinal);
+        Assert.StartsWith("HTTP/1.1 408 ", await ReadAsync(stalled), StringComparison.Ordinal);
+        Assert.InRange(Stopwatch.GetElapsedTime(startedAt), TimeSpan.Zero, TimeSpan.FromSeconds(15));
+    }
+
+    /// <summary>The 99th percentile of a hundred short streams, four at a time.</summary>
+    private static async Task<TimeSpan> PercentileAsync(HttpClient client)
+    {
+        var times = await Task.WhenAll(Enumerable.Range(0, 4).Select(async _ =>
+        {
+            var mine = new List<TimeSpan>();
+            for (var i = 0; i < 25; i++)
+            {
+                var startedAt = Stopwatch.GetTimestamp();
+                using var answer = await client.StreamAsync(Other, 10, Ct);
+                await answer.ReadToEndAsync(Ct);
+                Assert.True(answer.IsWhole, answer.ToString());
+                mine.Add(Stopwatch.GetElapsedTime(startedAt));
+            }
+
+            return mine;
+        }));
+        return times.SelectMany(mine => mine).Order().ElementAt(98);
+    }
+
+    /// <summary>A head that does not end is not waited for longer than its limit.</summary>
+    private static async Task AssertCutAsync(Socket socket) => Assert.StartsWith("HTTP/1.1 408 ", await ReadAsync(socket), StringComparison.Ordinal);
+
+    private static string Request(string body) => $"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: {body.Length}\r\n\r\n{body}";
+
+    private static async Task<Socket> SendAsync(Uri url, string text)
+    {
+        // A small buffer of its own: what is not read soon presses back on the gateway.
+        var socket = new Socket(SocketType.Stream, ProtocolType.Tcp) { ReceiveBufferSize = 4096 };
+        await socket.ConnectAsync(url.Host, url.Port, Ct);
+        await socket.SendAsync(Encoding.ASCII.GetBytes(text), Ct);
+        return socket;
+    }
+
+    private static async Task<string> ReadAsync(Socket socket)
+    {
+        var text = new StringBuilder();
+        var buffer = new byte[4096];
+        try
+        {
+            while (await socket.ReceiveAsync(buffer, Ct) is var read and > 0)
+            {
+                text.Append(Encoding.ASCII.GetString(buffer, 0, read));
+            }
+        }
+        catch (SocketException)
+        {
+            // Cut.
+        }
+
+        return text.ToString();
+    }
+
+    private static long ResidentBytes(int pid)
+    {
+        var pages = File.ReadAllText($"/proc/{pid}/statm").Split(' ')[1];
+        return long.Parse(pages, System.Globalization.CultureInfo.InvariantCulture) * Environment.SystemPageSize;
+    }
+}
