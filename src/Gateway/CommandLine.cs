@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Text.Json.Nodes;
 using LlmGateway.Gateway.Keys;
 using LlmGateway.Gateway.Models;
+using LlmGateway.Gateway.Operations.Cli;
 
 namespace LlmGateway.Gateway;
 
@@ -39,6 +40,16 @@ internal static class CommandLine
         var key = new Command("key", "Make an API key: the secret first, then its entry for the configuration.") { name };
         root.Add(check);
         root.Add(key);
+
+        new OperatorVerbs(
+            result =>
+            {
+                // What is wrong with the file must not keep anybody from the gateway that runs.
+                var options = LoadFile(result.GetValue(config), overrides).Options;
+                return (options, GatewayHost.StateDirectory(options));
+            },
+            Console.Out,
+            Console.Error).AddTo(root);
 
         LoadedConfiguration Load(ParseResult result)
         {
