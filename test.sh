@@ -15,6 +15,7 @@
 #   no Suite trait      unit          pure code, or sockets inside the test's own process
 #   Suite=Integration   integration   real processes; all of EndToEnd.Tests unless it says otherwise
 #   Suite=Real          real          the real llama-server, even where Integration stands as well
+#   Suite=Browser       browser       the dashboard in Chromium, even where Integration stands as well
 #   Suite=Long          long          minutes, even where another suite stands as well; only with --long
 #
 # The tests get these variables; one that is set already is kept, and then nothing is installed for it:
@@ -22,8 +23,9 @@
 #   LLAMA_SERVER             the real llama-server (not with --fast)
 #   LLMGATEWAY_TINY_MODEL    a model of noise for it: 0.7 MB, loads at once, 0.2 ms a token
 #   LLMGATEWAY_MEDIUM_MODEL  113 MB, some milliseconds a token (neither with --fast)
-#   LLMGATEWAY_NODE          Node.js 20 or newer, for the SDK test in JavaScript
+#   LLMGATEWAY_NODE          Node.js 20 or newer, for the tests in JavaScript
 #   LLMGATEWAY_PROMETHEUS    a folder with prometheus and promtool
+#   LLMGATEWAY_CHROMIUM      Chromium, for the dashboard
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 . eng/lib/system.sh
@@ -122,11 +124,21 @@ need_node() {
     fi
     export LLMGATEWAY_NODE
 
-    local sdk=tests/EndToEnd.Tests/Sdks/JavaScript
-    cmp -s "$sdk/package-lock.json" "$sdk/node_modules/.installed-from" || {
-        npm ci --silent --no-fund --no-audit --prefix "$sdk"
-        cp "$sdk/package-lock.json" "$sdk/node_modules/.installed-from"
-    }
+    local folder
+    for folder in tests/EndToEnd.Tests/Sdks/JavaScript tests/EndToEnd.Tests/Operations/Browser; do
+        cmp -s "$folder/package-lock.json" "$folder/node_modules/.installed-from" || {
+            npm ci --silent --no-fund --no-audit --prefix "$folder"
+            cp "$folder/package-lock.json" "$folder/node_modules/.installed-from"
+        }
+    done
+}
+
+need_chromium() {
+    if [ -z "${LLMGATEWAY_CHROMIUM:-}" ]; then
+        bash eng/install-chromium.sh "$tools/chromium"
+        LLMGATEWAY_CHROMIUM=$tools/chromium/bin/chromium
+    fi
+    export LLMGATEWAY_CHROMIUM
 }
 
 need_llama_server() {
@@ -233,11 +245,13 @@ begin "what the tests need"
 need_system_tools
 need_node
 need_prometheus
+need_chromium
 [ -n "$fast" ] || { need_llama_server; need_models; }
 
-run_suite integration 600 -trait Suite=Integration -trait- Suite=Real -trait- Suite=Long
+run_suite integration 600 -trait Suite=Integration -trait- Suite=Real -trait- Suite=Browser -trait- Suite=Long
 # One at a time: llama-servers that share cores spin against each other, and what is measured then is that.
 [ -n "$fast" ] || run_suite real 600 -parallel none -trait Suite=Real -trait- Suite=Long
+run_suite browser 400 -trait Suite=Browser
 [ -n "$filter" ] || load_smoke
 if [ -n "$long" ]; then
     without_real=()

@@ -4,6 +4,7 @@ using System.Text.Json.Nodes;
 using LlmGateway.Gateway.Import;
 using LlmGateway.Gateway.Keys;
 using LlmGateway.Gateway.Models;
+using LlmGateway.Gateway.Operations.Cli;
 
 namespace LlmGateway.Gateway;
 
@@ -44,6 +45,16 @@ internal static class CommandLine
         root.Add(import);
         root.Add(check);
         root.Add(key);
+
+        new OperatorVerbs(
+            result =>
+            {
+                // What is wrong with the file must not keep anybody from the gateway that runs.
+                var options = LoadFile(result.GetValue(config), overrides).Options;
+                return (options, GatewayHost.StateDirectory(options));
+            },
+            Console.Out,
+            Console.Error).AddTo(root);
 
         LoadedConfiguration Load(ParseResult result)
         {

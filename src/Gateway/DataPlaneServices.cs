@@ -4,6 +4,7 @@ using LlmGateway.Gateway.Keys;
 using LlmGateway.Gateway.Models;
 using LlmGateway.Gateway.Operations;
 using LlmGateway.Gateway.Operations.Health;
+using LlmGateway.Gateway.Operations.History;
 using LlmGateway.Gateway.Requests;
 using LlmGateway.Gateway.Scaling;
 using LlmGateway.Gateway.Scheduling;
@@ -60,6 +61,14 @@ internal static class DataPlaneServices
             .AddSingleton<PoolWatch>()
             .AddSingleton<StreamLimit>()
             .AddSingleton<EventStream>()
+            .AddSingleton<RequestLedger>()
+            .AddSingleton<RequestList>()
+            .AddSingleton<ReplicaCommands>()
+            .AddSingleton<ReplicaLogs>()
+            .AddSingleton<TrafficHistory>()
+            .AddSingleton<HealthHistory>()
+            .AddSingleton<BackgroundLook>()
+            .AddSingleton<LiveView>()
             .AddSingleton<StatusReporter>();
     }
 }

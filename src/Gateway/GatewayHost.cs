@@ -1,8 +1,11 @@
 using LlmGateway.Gateway.Backends;
 using LlmGateway.Gateway.Models;
 using LlmGateway.Gateway.Operations;
+using LlmGateway.Gateway.Operations.Cli;
 using LlmGateway.Gateway.Operations.Health;
 using LlmGateway.Gateway.Operations.Profiling;
+using LlmGateway.Gateway.Operations.History;
+using LlmGateway.Gateway.Operations.Login;
 using LlmGateway.Gateway.Requests;
 using LlmGateway.Gateway.Scaling;
 using LlmGateway.Gateway.Scheduling;
@@ -35,12 +38,15 @@ internal sealed class GatewayHost : IAsyncDisposable
             StatusReport.Version,
             _options.Keys.Count,
             [RequestMetrics.MeterName, SchedulingMetrics.MeterName, BackendMetrics.MeterName, BuildMetrics.MeterName, ScalingMetrics.MeterName, .. ProcessManagerServices.MeterNames]);
+        Sessions = new BrowserSessions(Token, time);
         _data = BuildDataPlane(time);
         _logger = _data.Services.GetRequiredService<ILoggerFactory>().CreateLogger<GatewayHost>();
         _management = BuildManagementPlane();
     }
 
     public ManagementToken Token { get; }
+
+    public BrowserSessions Sessions { get; }
 
     public Lifecycle Lifecycle => _data.Services.GetRequiredService<Lifecycle>();
 
@@ -49,6 +55,24 @@ internal sealed class GatewayHost : IAsyncDisposable
 
     /// <summary>Where the management listener really listens.</summary>
     public IEnumerable<string> ManagementUrls => Urls(_management);
+
+    /// <summary>Where the command line's verbs look for this gateway.</summary>
+    private string UrlFile => Path.Combine(StateDirectory(_options), ManagementLink.UrlFile);
+
+    /// <summary>A link that opens the dashboard once.</summary>
+    public string LoginUrl
+    {
+        get
+        {
+            var url = new UriBuilder(ManagementUrls.First()) { Path = "/login", Query = $"code={Sessions.NewCode()}" };
+            if (System.Net.IPAddress.TryParse(url.Host.Trim('[', ']'), out var address) && (address.Equals(System.Net.IPAddress.Any) || address.Equals(System.Net.IPAddress.IPv6Any)))
+            {
+                url.Host = "127.0.0.1"; // the name of "every address" is none that a browser could go to
+            }
+
+            return url.Uri.ToString();
+        }
+    }
 
     /// <summary>Folder for what outlives a run.</summary>
     public static string StateDirectory(GatewayOptions options) => options.Gateway.StateDirectory ?? Path.Combine(
@@ -68,6 +92,8 @@ internal sealed class GatewayHost : IAsyncDisposable
 
         await _management.StartAsync(cancellationToken);
         await _data.StartAsync(cancellationToken);
+        await File.WriteAllTextAsync(UrlFile, ManagementUrls.First() + "\n", cancellationToken);
+        _data.Services.GetRequiredService<BackgroundLook>().Start();
         _data.Services.GetRequiredService<ModelKeeper>().Start();
         _data.Services.GetRequiredService<ConfigurationWatch>();
     }
@@ -101,6 +127,7 @@ internal sealed class GatewayHost : IAsyncDisposable
         using var now = new CancellationTokenSource(TimeSpan.FromSeconds(1));
         await _data.StopAsync(now.Token);
         await _management.StopAsync(now.Token);
+        File.Delete(UrlFile);
         Log.Stopped(_logger);
     }
 
@@ -137,14 +164,8 @@ internal sealed class GatewayHost : IAsyncDisposable
         builder.Services.AddSingleton<IConnectionListenerFactory>(services => new HealthFirstTransport(
             () => Lifecycle.IsReady, _data.Services.GetRequiredService<TimeProvider>(), services.GetRequiredService<ILoggerFactory>()));
         var app = builder.Build();
-        app.UseManagementPlane(_options, Token);
-        app.MapManagementApi(
-            Lifecycle,
-            _data.Services.GetRequiredService<StatusReporter>(),
-            _data.Services.GetRequiredService<EventStream>(),
-            _data.Services.GetRequiredService<BackendSources>(),
-            _options,
-            _logger);
+        app.UseManagementPlane(_options, Token, Sessions, _data.Services.GetRequiredService<LiveCatalogue>());
+        app.MapManagementApi(_data.Services);
         app.MapModelApi(_data.Services.GetRequiredService<LiveCatalogue>(), _data.Services.GetRequiredService<ModelKeeper>(), _data.Services.GetRequiredService<Reloader>(), _logger);
         app.MapProfiler(_data.Services.GetRequiredService<TimeProvider>(), _logger);
         app.MapPrometheusScrapingEndpoint("/metrics", _telemetry.Provider, configureBranchedPipeline: null, optionsName: null)

@@ -4,6 +4,7 @@ using LlmGateway.Gateway.Forwarding;
 using LlmGateway.Gateway.Keys;
 using LlmGateway.Gateway.Models;
 using LlmGateway.Gateway.Operations;
+using LlmGateway.Gateway.Operations.Login;
 using LlmGateway.Gateway.Requests;
 using LlmGateway.Gateway.Telemetry;
 using Microsoft.AspNetCore.Connections;
@@ -44,20 +45,16 @@ internal static class GatewayPipeline
     }
 
     /// <summary>The management plane.</summary>
-    public static void UseManagementPlane(this WebApplication app, GatewayOptions options, ManagementToken token)
+    public static void UseManagementPlane(this WebApplication app, GatewayOptions options, ManagementToken token, BrowserSessions sessions, LiveCatalogue live)
     {
         app.UseHonestErrors(options);
         app.UseStrictFraming();
         app.UseHostGuard(new HostGuard(options.Management.Hosts, []));
         app.UseRouting();
-        app.Use((context, next) =>
-            IsOpen(context.Request.Path) || token.Accepts(context.Request.Headers.Authorization.ToString())
-                ? next(context)
-                : ApiErrorWriter.WriteAsync(context, ManagementTokenNeeded(token), ApiDialect.OpenAi, context.TraceIdentifier));
+        var gate = new ManagementGate(token, sessions, live, app.Services.GetRequiredService<ILoggerFactory>().CreateLogger<ManagementGate>());
+        app.Use((context, next) => gate.InvokeAsync(context, next));
+        app.MapLogin(sessions);
     }
-
-    private static ApiError ManagementTokenNeeded(ManagementToken token) =>
-        new(401, "invalid_token", $"This needs the management token as 'Authorization: Bearer …'; it is in {token.Path}.");
 
     /// <summary>One span for each request, while somebody exports spans.</summary>
     private static void UseTraces(this WebApplication app) => app.Use(async (context, next) =>
@@ -305,7 +302,4 @@ internal static class GatewayPipeline
     private static Caller GetCaller(this HttpContext context) => context.Features.GetRequiredFeature<Caller>();
 
     private static bool IsHealth(PathString path) => path.Equals("/health", StringComparison.OrdinalIgnoreCase);
-
-    private static bool IsOpen(PathString path) => path.Value is { } text && (text.Equals("/healthz", StringComparison.OrdinalIgnoreCase)
-        || text.Equals("/readyz", StringComparison.OrdinalIgnoreCase) || text.Equals("/metrics", StringComparison.OrdinalIgnoreCase));
 }

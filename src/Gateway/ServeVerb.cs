@@ -61,6 +61,7 @@ internal static class ServeVerb
             $"LlmGateway {StatusReport.Version}",
             $"  data        {string.Join(", ", gateway.DataUrls)}   (OpenAI clients: base URL {data}/v1)",
             $"  management  {string.Join(", ", gateway.ManagementUrls)}   (token in {gateway.Token.Path})",
+            $"  dashboard   {gateway.LoginUrl}   (opens it once)",
         };
         foreach (var model in catalogue.Models)
         {

@@ -63,7 +63,7 @@ internal sealed class BackendEvents : IDisposable
 
         if (before?.Replica is { } old && after.Restarts > old.Restarts)
         {
-            _feed.Publish(EventKind.Restart, entry.Name, $"{entry.Name} is started again, {after.RestartsInWindow} restarts in its window.", EventLevel.Warning);
+            _feed.Publish(EventKind.Restart, entry.Name, $"{entry.Name} is started again{(after.RestartsInWindow > old.RestartsInWindow ? $", restart {after.RestartsInWindow} in its window" : "")}.", EventLevel.Warning);
         }
 
         if (before?.Replica?.State != after.State)

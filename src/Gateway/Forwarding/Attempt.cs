@@ -168,7 +168,7 @@ internal sealed class Attempt : HttpTransformer, IDisposable
             Continue = Recovery is { } recovery ? recovery.ContinueAsync : null,
             OnFirstToken = HandleFirstToken,
             OnFirstTokenWritten = OnFirstTokenWritten,
-            OnProgress = _backend.Traffic.Came,
+            OnProgress = Came,
             OnBroken = _answer.CloseAfterwards,
             EndsWithItsConnection = !isEvents && from.ContentLength is null && proxyResponse.Headers.TransferEncodingChunked is not true
                 && from.ContentType?.MediaType is null or "application/json",
@@ -207,6 +207,13 @@ internal sealed class Attempt : HttpTransformer, IDisposable
         }
 
         OnFirstToken?.Invoke();
+    }
+
+    /// <summary>More than a sign of life has come.</summary>
+    private void Came(int bytes)
+    {
+        _backend.Traffic.Came(bytes);
+        _request.Progress?.Came();
     }
 
     /// <summary>The backend's traffic counts this attempt no longer among those that wait.</summary>

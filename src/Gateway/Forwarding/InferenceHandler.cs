@@ -9,7 +9,7 @@ namespace LlmGateway.Gateway.Forwarding;
 
 /// <summary>Carries one accepted request to its end: a slot, an attempt, and as long as no byte has reached the client, perhaps another.</summary>
 internal sealed class InferenceHandler(
-    Scheduler scheduler, BackendRegistry registry, IHttpForwarder forwarder, BackendInvokers invokers, StreamRecovery recoveries, RequestMetrics metrics, TimeProvider time, ILogger<InferenceHandler> logger)
+    Scheduler scheduler, BackendRegistry registry, IHttpForwarder forwarder, BackendInvokers invokers, StreamRecovery recoveries, RequestMetrics metrics, RequestLedger ledger, TimeProvider time, ILogger<InferenceHandler> logger)
 {
     /// <summary>Backends that may die under one request before it is given up.</summary>
     private const int MostDeaths = 8;
@@ -31,6 +31,7 @@ internal sealed class InferenceHandler(
         var outcome = RequestOutcome.BackendError;
         var span = context.Features.Get<Activity>();
         RequestTrace.Describe(span, request);
+        using var progress = ledger.Enter(request, context.Abort);
         metrics.Began(request.Model.Name);
         using var ticket = new QueueTicket(request);
         try
@@ -47,6 +48,7 @@ internal sealed class InferenceHandler(
             metrics.Finished(request.Model.Name);
             RequestTrace.End(span, outcome);
             var isCancelled = outcome is RequestOutcome.CancelledQueued or RequestOutcome.CancelledInFlight;
+            progress.Ended(outcome, isCancelled ? StatusCodes.Status499ClientClosedRequest : context.Response.StatusCode);
             metrics.Ended(request.Model.Name, request.Endpoint.Name, isCancelled ? StatusCodes.Status499ClientClosedRequest : context.Response.StatusCode, outcome);
             metrics.Took(request.Model.Name, request.Stream, time.GetElapsedTime(request.ArrivedAt));
         }
@@ -70,6 +72,7 @@ internal sealed class InferenceHandler(
             }
 
             run.Grants++;
+            request.Progress?.Granted(lease.Backend.Name, run.Ticket.Waited);
             using var span = RequestTrace.StartAttempt(run.Span, request, lease.Backend, run.Grants);
             using var recovery = recoveries.Prepare(context, run.Ticket, lease);
             using var attempt = Begin(context, run, lease, span, recovery);
@@ -82,6 +85,8 @@ internal sealed class InferenceHandler(
             {
                 return outcome;
             }
+
+            request.Progress?.Requeued();
         }
     }
 
@@ -135,6 +140,7 @@ internal sealed class InferenceHandler(
                 request.Overhead.Enter(OverheadPhase.FirstToken);
                 lease.MarkFirstToken(time.GetElapsedTime(lease.GrantedAt));
                 RequestTrace.FirstToken(run.Span, span, time.GetElapsedTime(request.ArrivedAt));
+                request.Progress?.FirstToken();
                 if (request.Stream)
                 {
                     metrics.FirstToken(request.Model.Name, request.Priority, time.GetElapsedTime(request.ArrivedAt));
@@ -237,6 +243,7 @@ internal sealed class InferenceHandler(
 
         lease.Spend(usage.Prompt, Math.Min(usage.Cached, usage.Prompt), usage.Completion);
         RequestTrace.Usage(run.Span, usage);
+        request.Progress?.Tokens(usage.Prompt, usage.Completion);
         metrics.Tokens(request.Model.Name, request.Key, usage.Prompt, Math.Min(usage.Cached, usage.Prompt), usage.Completion);
         if (request.Stream && usage.Completion > 1)
         {

@@ -1,15 +1,14 @@
-using LlmGateway.ProcessManager.Replicas;
-
 namespace LlmGateway.Gateway.Operations;
 
 /// <summary>Event ids 3400 to 3499.</summary>
 internal static partial class Log
 {
-    [LoggerMessage(3400, LogLevel.Information, "Command {Verb} for {Model}/{Index} from {Source}")]
-    public static partial void Commanded(ILogger logger, ReplicaVerb verb, string model, int index, string source);
+    // 3400 and 3401 were the commands' messages before there was one for all of them.
+    [LoggerMessage(3402, LogLevel.Information, "Audit: {Method} {Path} by {By} from {Source}: {Status} ({RequestId})")]
+    public static partial void Audited(ILogger logger, string method, string path, string by, string source, int status, string requestId);
 
-    [LoggerMessage(3401, LogLevel.Warning, "Command {Verb} for {Model}/{Index} failed: {Reason}")]
-    public static partial void CommandFailed(ILogger logger, ReplicaVerb verb, string model, int index, string reason);
+    [LoggerMessage(3403, LogLevel.Warning, "Command {Command} failed: {Reason}")]
+    public static partial void CommandFailed(ILogger logger, string command, string reason);
 
     [LoggerMessage(3450, LogLevel.Information, "Command {Verb} for the configuration from {Source}")]
     public static partial void ReloadCommanded(ILogger logger, string verb, string source);

@@ -1,66 +1,30 @@
-using System.Collections.Frozen;
-using LlmGateway.Gateway.Backends;
-using LlmGateway.Gateway.Models;
-using LlmGateway.Gateway.Requests;
-using LlmGateway.ProcessManager.Replicas;
+using LlmGateway.Gateway.Operations.Dashboard;
 
 namespace LlmGateway.Gateway.Operations;
 
 /// <summary>What operators ask and order. Paths name only things that the configuration names; no body carries a path, an argument or a command.</summary>
 internal static class ManagementApi
 {
-    private const int MostLines = 2000;
+    private static readonly string[] Read = [HttpMethods.Get, HttpMethods.Head];
 
-    private static readonly FrozenDictionary<string, ReplicaVerb> Verbs =
-        Enum.GetValues<ReplicaVerb>().ToFrozenDictionary(verb => verb.ToString(), StringComparer.OrdinalIgnoreCase);
-
-    public static void MapManagementApi(
-        this IEndpointRouteBuilder endpoints, Lifecycle lifecycle, StatusReporter reporter, EventStream events, BackendSources sources, GatewayOptions options, ILogger logger)
+    /// <summary>Health, status, events, logs, requests, commands and the page.</summary>
+    /// <param name="endpoints">The management listener's.</param>
+    /// <param name="rooms">Where the gateway's own rooms are found.</param>
+    public static void MapManagementApi(this IEndpointRouteBuilder endpoints, IServiceProvider rooms)
     {
-        string[] read = [HttpMethods.Get, HttpMethods.Head];
-        endpoints.MapMethods("/healthz", read, () => Results.Text("ok"));
-        endpoints.MapMethods("/readyz", read, () => lifecycle.IsReady ? Results.Text("ready") : Results.Text("not ready", statusCode: 503));
-        endpoints.MapMethods("/api/status", read, () => Results.Json(reporter.Report(), StatusReport.Json));
-        endpoints.MapMethods("/api/events", read, (HttpContext context, long? after, int? tail) => events.AnswerAsync(context, after, tail));
-        endpoints.MapMethods("/api/replicas/{model}/{index:int}/logs", read, (string model, int index, int? tail) =>
-            Find(sources, model, index) is { } set
-                ? Results.Text(string.Concat(set.LogTail(index, Math.Clamp(tail ?? 200, 1, MostLines)).Select(line => line + "\n")))
-                : (IResult)UnknownReplica());
-        endpoints.MapPost("/api/replicas/{model}/{index:int}/{verb}", async Task<IResult> (HttpContext context, string model, int index, string verb, bool? wait) =>
-        {
-            if (options.Management.ReadOnly)
-            {
-                return new ApiErrorResult(new ApiError(403, "read_only", "Commands are switched off (Management:ReadOnly)."));
-            }
-
-            if (!Verbs.TryGetValue(verb, out var wanted))
-            {
-                return new ApiErrorResult(new ApiError(404, "unknown_verb", $"Known are {string.Join(", ", Verbs.Keys.Select(known => known.ToLowerInvariant()))}."));
-            }
-
-            if (Find(sources, model, index) is not { } set)
-            {
-                return UnknownReplica();
-            }
-
-            Log.Commanded(logger, wanted, set.Model, index, context.Connection.RemoteIpAddress?.ToString() ?? "unknown");
-            var done = set.CommandAsync(index, wanted, wait == true ? context.RequestAborted : CancellationToken.None);
-            if (wait != true)
-            {
-                _ = done.ContinueWith(
-                    task => Log.CommandFailed(logger, wanted, set.Model, index, task.Exception!.GetBaseException().Message),
-                    CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted, TaskScheduler.Default);
-                return Results.StatusCode(StatusCodes.Status202Accepted);
-            }
-
-            await done;
-            return Results.Ok();
-        });
+        var lifecycle = rooms.GetRequiredService<Lifecycle>();
+        var reporter = rooms.GetRequiredService<StatusReporter>();
+        var events = rooms.GetRequiredService<EventStream>();
+        endpoints.MapMethods("/healthz", Read, () => Results.Text("ok"));
+        endpoints.MapMethods("/readyz", Read, () => lifecycle.IsReady ? Results.Text("ready") : Results.Text("not ready", statusCode: 503));
+        endpoints.MapMethods("/", Read, DashboardPage.WriteAsync);
+        endpoints.MapMethods("/api/status", Read, () => Results.Json(reporter.Report(), StatusReport.Json));
+        endpoints.MapMethods("/api/replicas/{model}/{index:int}", Read, (string model, int index) =>
+            reporter.Report(Uri.UnescapeDataString(model), index) is { } replica ? Results.Json(replica, StatusReport.Json) : (IResult)ReplicaCommands.UnknownReplica());
+        endpoints.MapMethods("/api/events", Read, (HttpContext context, long? after, int? tail) => events.AnswerAsync(context, after, tail));
+        rooms.GetRequiredService<LiveView>().Map(endpoints, Read);
+        rooms.GetRequiredService<RequestList>().Map(endpoints, Read);
+        rooms.GetRequiredService<ReplicaLogs>().Map(endpoints, Read);
+        rooms.GetRequiredService<ReplicaCommands>().Map(endpoints);
     }
-
-    private static IReplicaSet? Find(BackendSources sources, string model, int index) =>
-        sources.Replicas(Uri.UnescapeDataString(model)) is { } set && index >= 0 && index < set.Statuses.Length ? set : null;
-
-    private static ApiErrorResult UnknownReplica() =>
-        new(new ApiError(404, "unknown_replica", "The configuration names no such replica; /api/status lists them."));
 }

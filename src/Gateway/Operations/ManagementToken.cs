@@ -39,9 +39,14 @@ internal sealed class ManagementToken
     public bool Accepts(string authorization)
     {
         const string Bearer = "Bearer ";
-        return authorization.StartsWith(Bearer, StringComparison.OrdinalIgnoreCase)
-            && CryptographicOperations.FixedTimeEquals(Hash(authorization[Bearer.Length..].Trim()), _hash);
+        return authorization.StartsWith(Bearer, StringComparison.OrdinalIgnoreCase) && Is(authorization[Bearer.Length..].Trim());
     }
+
+    /// <summary>True for the token itself.</summary>
+    public bool Is(string secret) => CryptographicOperations.FixedTimeEquals(Hash(secret), _hash);
+
+    /// <summary>A key for another purpose that changes with the token and tells nothing of it.</summary>
+    public byte[] DeriveKey(string purpose) => HMACSHA256.HashData(_hash, Encoding.UTF8.GetBytes(purpose));
 
     // Hashes have one length, so the comparison tells nothing of the secret's.
     private static byte[] Hash(string secret) => SHA256.HashData(Encoding.UTF8.GetBytes(secret));

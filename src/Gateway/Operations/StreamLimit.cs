@@ -4,7 +4,7 @@ using LlmGateway.Gateway.Requests;
 namespace LlmGateway.Gateway.Operations;
 
 /// <summary>How many watchers the management listener serves at once: event streams, live pages, followed logs.</summary>
-internal sealed class StreamLimit(GatewayOptions options)
+internal sealed class StreamLimit(LiveCatalogue live)
 {
     private int _open;
 
@@ -16,7 +16,7 @@ internal sealed class StreamLimit(GatewayOptions options)
     {
         try
         {
-            if (Interlocked.Increment(ref _open) > options.Management.MaxStreams)
+            if (Interlocked.Increment(ref _open) > live.Options.Management.MaxStreams)
             {
                 var error = new ApiError(429, "too_many_streams", "Too many clients watch already (Management:MaxStreams).") { RetryAfter = TimeSpan.FromSeconds(5) };
                 await new ApiErrorResult(error).ExecuteAsync(context);

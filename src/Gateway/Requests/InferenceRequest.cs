@@ -56,5 +56,8 @@ internal sealed class InferenceRequest : IDisposable
     /// <summary>Measures what the gateway itself takes of its time.</summary>
     public required OverheadClock Overhead { get; init; }
 
+    /// <summary>Where it stands, for whoever looks from outside; null before it is in the ledger.</summary>
+    public RequestProgress? Progress { get; set; }
+
     public void Dispose() => Body.Dispose();
 }

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using LlmGateway.ProcessManager.Replicas;
 
 namespace LlmGateway.ProcessManager.Launching;
 
@@ -13,6 +14,7 @@ internal sealed class OutputRing(int maxLines = 2_000, int maxCharacters = 2 * 1
     private long _characters;
     private long _written;
     private long _dropped;
+    private TaskCompletionSource? _next;
 
     /// <summary>Lines written so far; grows while the child says something.</summary>
     public long Written => Interlocked.Read(ref _written);
@@ -22,6 +24,7 @@ internal sealed class OutputRing(int maxLines = 2_000, int maxCharacters = 2 * 1
 
     public void Add(int generation, string line)
     {
+        TaskCompletionSource? next;
         lock (_gate)
         {
             _lines.Enqueue((generation, line));
@@ -32,6 +35,28 @@ internal sealed class OutputRing(int maxLines = 2_000, int maxCharacters = 2 * 1
                 _characters -= _lines.Dequeue().Line.Length;
                 _dropped++;
             }
+
+            (next, _next) = (_next, null);
+        }
+
+        next?.SetResult();
+    }
+
+    /// <summary>Lines from a place on, oldest first.</summary>
+    /// <param name="from">A <see cref="LogPage.Next"/> of before; a negative number counts from the end.</param>
+    /// <param name="most">Lines at once.</param>
+    public LogPage Read(long from, int most)
+    {
+        lock (_gate)
+        {
+            var oldest = _written - _lines.Count;
+            var begin = from < 0 ? Math.Max(oldest, _written + from) : Math.Min(from, _written);
+            var missed = Math.Max(0, oldest - begin);
+            begin += missed;
+            ImmutableArray<string> lines = [.. _lines.Skip((int)(begin - oldest)).Take(most).Select(line => line.Line)];
+            var next = begin + lines.Length;
+            var more = next < _written ? Task.CompletedTask : (_next ??= new(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
+            return new(lines, next, missed, more);
         }
 
         also?.Invoke(generation, line);

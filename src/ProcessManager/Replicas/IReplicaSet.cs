@@ -42,6 +42,13 @@ public interface IReplicaSet : IAsyncDisposable
     /// <summary>The last captured lines of output of one replica, oldest first.</summary>
     IReadOnlyList<string> LogTail(int index, int lines);
 
+    /// <summary>Captured output from a place on, for whoever follows it. Never blocks.</summary>
+    /// <param name="index">Which replica.</param>
+    /// <param name="from">The <see cref="LogPage.Next"/> of the reading before; a negative number counts lines from the end.</param>
+    /// <param name="most">Lines at once.</param>
+    /// <exception cref="ArgumentOutOfRangeException">There is no such replica.</exception>
+    LogPage ReadLog(int index, long from, int most);
+
     /// <summary>Ends all replicas in parallel: drain, drop connections, SIGTERM, grace, SIGKILL to the group. Completes when no process lives.</summary>
     /// <param name="cancellationToken">Means "hurry": what is left of drain and grace is skipped. The call still returns only when no process lives.</param>
     Task StopAsync(CancellationToken cancellationToken);

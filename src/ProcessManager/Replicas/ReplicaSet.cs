@@ -56,6 +56,8 @@ internal sealed class ReplicaSet : IReplicaSet
 
     public IReadOnlyList<string> LogTail(int index, int lines) => At(index).Output.Tail(lines);
 
+    public LogPage ReadLog(int index, long from, int most) => At(index).Output.Read(from, most);
+
     public async Task<ReplicaStatus?> ApplyAsync(ReplicaSetOptions options, CancellationToken cancellationToken)
     {
         using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _disposed.Token);

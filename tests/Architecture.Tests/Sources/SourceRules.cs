@@ -7,7 +7,7 @@ namespace LlmGateway.Architecture.Tests.Sources;
 /// <summary>Rules that a file can break by itself. Each yields one sentence for each violation.</summary>
 internal static partial class SourceRules
 {
-    private static readonly string[] Suites = ["Integration", "Real", "Long"];
+    private static readonly string[] Suites = ["Integration", "Real", "Browser", "Long"];
 
     /// <summary>A namespace equals the folder: the project's own, then the folders below it.</summary>
     public static IEnumerable<string> Namespaces(SourceFile file, string projectFolder, string projectNamespace)

@@ -108,6 +108,8 @@ public sealed class SupervisedBackendsTests : IAsyncDisposable
 
         public IReadOnlyList<string> LogTail(int index, int lines) => [];
 
+        public LogPage ReadLog(int index, long from, int most) => new([], 0, 0, Task.CompletedTask);
+
         public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 
         public ValueTask DisposeAsync() => ValueTask.CompletedTask;

@@ -2,6 +2,7 @@ using System.Net.Sockets;
 using System.Text;
 using LlmGateway.Gateway.Backends;
 using LlmGateway.Gateway.Models;
+using LlmGateway.Gateway.Operations;
 using LlmGateway.Gateway.Requests;
 using LlmGateway.Gateway.Scheduling;
 using LlmGateway.Gateway.Tests.Fakes;
@@ -25,6 +26,8 @@ internal sealed class GatewayUnderTest : IAsyncDisposable
     public BackendRegistry Registry => _app.Services.GetRequiredService<BackendRegistry>();
 
     public Scheduler Scheduler => _app.Services.GetRequiredService<Scheduler>();
+
+    public StatusReporter Reporter => _app.Services.GetRequiredService<StatusReporter>();
 
     public BodyBudget Budget => _app.Services.GetRequiredService<BodyBudget>();
 

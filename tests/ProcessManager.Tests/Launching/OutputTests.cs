@@ -51,6 +51,35 @@ public sealed class OutputTests
         Assert.Single(ring.Tail(10)); // bounded in characters, but the last line is always there
     }
 
+    [Fact]
+    public void Read_ByPlace_GoesOnWhereTheLastReadingEndedAndTellsWhatWasMissed()
+    {
+        var ring = new OutputRing(maxLines: 3, maxCharacters: 100);
+        ring.Add(1, "a");
+        ring.Add(1, "b");
+        var first = ring.Read(-1, 10);
+        Assert.Equal(["b"], first.Lines);
+        Assert.False(first.More.IsCompleted);
+
+        ring.Add(1, "c");
+        Assert.True(first.More.IsCompleted);
+        var second = ring.Read(first.Next, 10);
+        Assert.Equal(["c"], second.Lines);
+        Assert.Equal(0, second.Missed);
+
+        for (var i = 0; i < 5; i++)
+        {
+            ring.Add(1, $"{i}");
+        }
+
+        var third = ring.Read(second.Next, 2);
+        Assert.Equal(["2", "3"], third.Lines);
+        Assert.Equal(2, third.Missed);
+        Assert.True(third.More.IsCompleted);
+        Assert.Equal(["4"], ring.Read(third.Next, 2).Lines);
+        Assert.Empty(ring.Read(long.MaxValue, 2).Lines);
+    }
+
     private static List<string> Cut(byte[] bytes, int piece)
     {
         var lines = new List<string>();

@@ -32,7 +32,7 @@ public sealed record QueuePart(int Depth, int Limit, long Bytes);
 
 public sealed record ReplicaPart(
     string Backend, string Kind, string State, int? Pid, string? Address, SlotsPart Slots, int? RestartsInWindow, ExitPart? LastExit, string? NotRoutableBecause,
-    ProbesPart? Probes, DateTimeOffset? NextTryAt);
+    ProbesPart? Probes, DateTimeOffset? NextTryAt, long? ResidentBytes = null);
 
 public sealed record ProbesPart(string Startup, string Readiness, string Liveness);
 

@@ -1,0 +1,132 @@
+using LlmGateway.Gateway.Models;
+
+namespace LlmGateway.Gateway.Requests;
+
+/// <summary>Where one request stands, for whoever looks at it from outside. Written by the request's own course, read at any time; holds no text.</summary>
+internal sealed class RequestProgress(InferenceRequest request, long number, DateTimeOffset arrivedAt, TimeProvider time, RequestLedger ledger, Action cancel) : IDisposable
+{
+    private readonly Lock _lock = new();
+    private RequestFacts _facts = new(
+        number, request.Id, request.Model.Name, request.Endpoint.Name, request.Key, request.Priority, request.Stream, arrivedAt, RequestStage.Queued,
+        Backend: null, Attempts: 0, Waited: TimeSpan.Zero, FirstToken: null, Took: null, PromptTokens: null, CompletionTokens: null, Outcome: null, Status: null);
+
+    private int _pieces;
+    private int _taken;
+
+    /// <summary>What is known now.</summary>
+    public RequestFacts Facts
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _facts;
+            }
+        }
+    }
+
+    /// <summary>Pieces of the answer that have been taken so far.</summary>
+    public int Taken => Volatile.Read(ref _taken);
+
+    private TimeSpan Elapsed => time.GetElapsedTime(request.ArrivedAt);
+
+    /// <summary>A slot was granted; <paramref name="waited"/> is the whole wait so far.</summary>
+    public void Granted(string backend, TimeSpan waited) =>
+        Change(facts => facts with { Stage = RequestStage.Running, Backend = backend, Attempts = facts.Attempts + 1, Waited = waited });
+
+    /// <summary>It went back to its place in the queue.</summary>
+    public void Requeued()
+    {
+        ledger.Requeued(Facts);
+        Change(facts => facts with { Stage = RequestStage.Queued, Backend = null });
+    }
+
+    /// <summary>The first token came, or the whole answer.</summary>
+    public void FirstToken()
+    {
+        var elapsed = Elapsed;
+        Change(facts => facts with { FirstToken = elapsed });
+    }
+
+    public void Tokens(long prompt, long completion) => Change(facts => facts with { PromptTokens = prompt, CompletionTokens = completion });
+
+    /// <summary>A piece of a streamed answer has come: a token, as far as anybody can tell before the backend has counted them.</summary>
+    public void Came() => Interlocked.Increment(ref _pieces);
+
+    /// <summary>The pieces that have come since this was asked last. For one asker.</summary>
+    public int Take()
+    {
+        var pieces = Volatile.Read(ref _pieces);
+        return pieces - Interlocked.Exchange(ref _taken, pieces);
+    }
+
+    /// <summary>It has ended; what is said later does not count.</summary>
+    public void Ended(RequestOutcome outcome, int status)
+    {
+        var elapsed = Elapsed;
+        Change(facts => facts with { Stage = RequestStage.Ended, Outcome = outcome, Status = status, Took = elapsed });
+    }
+
+    /// <summary>Ends it as if its client had left.</summary>
+    public void Cancel() => cancel();
+
+    public void Dispose() => ledger.Close(this);
+
+    private void Change(Func<RequestFacts, RequestFacts> change)
+    {
+        lock (_lock)
+        {
+            if (_facts.Stage != RequestStage.Ended)
+            {
+                _facts = change(_facts);
+            }
+        }
+    }
+}
+
+/// <summary>How far a request has come.</summary>
+internal enum RequestStage
+{
+    Queued,
+    Running,
+    Ended,
+}
+
+/// <summary>What there is to know of a request without its text.</summary>
+/// <param name="Number">Counts the requests of this run.</param>
+/// <param name="Id">Its <c>x-request-id</c>.</param>
+/// <param name="Model">The model's name.</param>
+/// <param name="Endpoint">Which of the inference endpoints.</param>
+/// <param name="Key">Name of the API key, or <c>none</c>.</param>
+/// <param name="Priority">Its band.</param>
+/// <param name="Stream">True when the answer is a stream.</param>
+/// <param name="ArrivedAt">When it came.</param>
+/// <param name="Stage">How far it has come.</param>
+/// <param name="Backend">Who works on it, or did last.</param>
+/// <param name="Attempts">Grants so far.</param>
+/// <param name="Waited">Time in the queue up to the last grant.</param>
+/// <param name="FirstToken">From arrival to the first token.</param>
+/// <param name="Took">From arrival to the end.</param>
+/// <param name="PromptTokens">As the backend counted them.</param>
+/// <param name="CompletionTokens">As the backend counted them.</param>
+/// <param name="Outcome">How it ended.</param>
+/// <param name="Status">The HTTP status that it ended with.</param>
+internal sealed record RequestFacts(
+    long Number,
+    string Id,
+    string Model,
+    string Endpoint,
+    string Key,
+    Priority Priority,
+    bool Stream,
+    DateTimeOffset ArrivedAt,
+    RequestStage Stage,
+    string? Backend,
+    int Attempts,
+    TimeSpan Waited,
+    TimeSpan? FirstToken,
+    TimeSpan? Took,
+    long? PromptTokens,
+    long? CompletionTokens,
+    RequestOutcome? Outcome,
+    int? Status);
