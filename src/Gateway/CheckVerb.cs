@@ -1,7 +1,9 @@
 using LlmGateway.Gateway.Models;
+using LlmGateway.Gateway.Scaling;
 using LlmGateway.Probes;
 using LlmGateway.ProcessManager;
 using LlmGateway.ProcessManager.Replicas;
+using LlmGateway.ProcessManager.Sampling;
 
 namespace LlmGateway.Gateway;
 
@@ -24,9 +26,11 @@ internal static class CheckVerb
         output.WriteLine($"management     {string.Join(", ", options.Management.Listen)}");
         using var services = new ServiceCollection().AddLogging().AddSingleton(TimeProvider.System).AddProcessManager().BuildServiceProvider();
         var factory = services.GetRequiredService<IReplicaSetFactory>();
+        var memory = new ModelMemory(services.GetRequiredService<IResourceSampler>());
+        output.WriteLine($"memory         {memory.Budget(options.Memory)} for all local models");
         foreach (var model in catalogue.Models)
         {
-            Print(model, catalogue, factory, output);
+            Print(model, catalogue, factory, memory, output);
         }
 
         foreach (var warning in configuration.Warnings)
@@ -57,14 +61,19 @@ internal static class CheckVerb
         }
     }
 
-    private static void Print(Model model, ModelCatalogue catalogue, IReplicaSetFactory factory, TextWriter output)
+    private static void Print(Model model, ModelCatalogue catalogue, IReplicaSetFactory factory, ModelMemory memory, TextWriter output)
     {
         var options = model.Options;
         var kind = System.Text.Json.JsonNamingPolicy.KebabCaseLower.ConvertName(options.Kind.ToString());
         output.WriteLine();
         output.WriteLine($"model          {model.Name}{(options.Aliases.Count > 0 ? $" (also {string.Join(", ", options.Aliases)})" : "")}: {kind}");
         output.WriteLine($"  queue        up to {model.Queue.MaxDepth} waiting, {Duration.Format(model.Queue.Timeout)} for a slot, {Duration.Format(model.Queue.HoldWhileLoading)} while loading");
-        output.WriteLine($"  memory       {options.MemoryBytes?.ToString() ?? "not estimated yet; set MemoryBytes to declare it"}");
+        if (model.IsLocal && options.Kind != ModelKind.Simulator)
+        {
+            var (size, unknown) = memory.PerReplica(model, catalogue);
+            output.WriteLine($"  memory       {(size is { } known ? $"{known} each process" : unknown)}");
+        }
+
         if (!model.IsLocal)
         {
             foreach (var remote in options.Remotes)

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Globalization;
 using System.Text.Json.Nodes;
+using LlmGateway.Gateway.Import;
 using LlmGateway.Gateway.Keys;
 using LlmGateway.Gateway.Models;
 
@@ -37,6 +38,10 @@ internal static class CommandLine
         var check = new Command("check", "Read and validate the configuration, print what would be run.") { diff };
         var name = new Argument<string>("NAME") { Description = "The name that logs and metrics will show." };
         var key = new Command("key", "Make an API key: the secret first, then its entry for the configuration.") { name };
+        var import = new Command("import", "Write another program's configuration as ours; what has no equivalent goes to standard error.");
+        import.Add(Import("llama-swap", "llama-swap's YAML.", text => LlamaSwapImport.Read(text, Environment.GetEnvironmentVariable)));
+        import.Add(Import("llama-server", "The INI file of llama-server's --models-preset.", LlamaServerImport.Read));
+        root.Add(import);
         root.Add(check);
         root.Add(key);
 
@@ -69,6 +74,15 @@ internal static class CommandLine
         }
 
         return await parsed.InvokeAsync(new InvocationConfiguration { ProcessTerminationTimeout = null, EnableDefaultExceptionHandler = false });
+    }
+
+    private static Command Import(string program, string description, Func<string, Imported> read)
+    {
+        var file = new Argument<string>("FILE") { Description = "Its configuration file." };
+        var target = new Option<string?>("--out") { Description = "Write to this new file instead of standard output.", HelpName = "FILE" };
+        var command = new Command(program, description) { file, target };
+        command.SetAction(result => ImportVerb.Run(read, result.GetValue(file)!, result.GetValue(target), Console.Out, Console.Error));
+        return command;
     }
 
     private static LoadedConfiguration LoadFile(string? option, IEnumerable<(string[] Path, string Value)> overrides)

@@ -34,7 +34,7 @@ internal sealed class GatewayHost : IAsyncDisposable
         _telemetry = new GatewayTelemetry(
             StatusReport.Version,
             _options.Keys.Count,
-            [RequestMetrics.MeterName, SchedulingMetrics.MeterName, BackendMetrics.MeterName, BuildMetrics.MeterName, .. ProcessManagerServices.MeterNames]);
+            [RequestMetrics.MeterName, SchedulingMetrics.MeterName, BackendMetrics.MeterName, BuildMetrics.MeterName, ScalingMetrics.MeterName, .. ProcessManagerServices.MeterNames]);
         _data = BuildDataPlane(time);
         _logger = _data.Services.GetRequiredService<ILoggerFactory>().CreateLogger<GatewayHost>();
         _management = BuildManagementPlane();
@@ -94,6 +94,7 @@ internal sealed class GatewayHost : IAsyncDisposable
             hurry = new CancellationToken(canceled: true);
         }
 
+        await _data.Services.GetRequiredService<ModelKeeper>().StopAsync();
         await _data.Services.GetRequiredService<BackendSources>().StopAsync(hurry);
 
         // The servers have nothing left to wait for.
@@ -105,6 +106,7 @@ internal sealed class GatewayHost : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
+        await _data.Services.GetRequiredService<ModelKeeper>().StopAsync();
         await _data.Services.GetRequiredService<BackendSources>().DisposeAsync();
         await _data.DisposeAsync();
         await _management.DisposeAsync();
@@ -129,6 +131,7 @@ internal sealed class GatewayHost : IAsyncDisposable
         app.Services.GetRequiredService<PoolWatch>();
         app.Services.GetRequiredService<BackendEvents>();
         app.Services.GetRequiredService<BuildMetrics>();
+        app.Services.GetRequiredService<ScalingMetrics>();
         return app;
     }
 
@@ -152,7 +155,7 @@ internal sealed class GatewayHost : IAsyncDisposable
             _data.Services.GetRequiredService<BackendSources>(),
             _options,
             _logger);
-        app.MapModelApi(_data.Services.GetRequiredService<LiveCatalogue>(), _data.Services.GetRequiredService<Reloader>(), _logger);
+        app.MapModelApi(_data.Services.GetRequiredService<LiveCatalogue>(), _data.Services.GetRequiredService<ModelKeeper>(), _data.Services.GetRequiredService<Reloader>(), _logger);
         app.MapProfiler(_data.Services.GetRequiredService<TimeProvider>(), _logger);
         app.MapPrometheusScrapingEndpoint("/metrics", _telemetry.Provider, configureBranchedPipeline: null, optionsName: null)
             .WithMetadata(new HttpMethodMetadata([HttpMethods.Get, HttpMethods.Head]));

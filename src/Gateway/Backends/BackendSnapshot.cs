@@ -12,6 +12,9 @@ internal enum BackendCondition
     /// <summary>Takes none now, but may soon without a person's help.</summary>
     Coming,
 
+    /// <summary>Is not loaded; that somebody waits for it may change that.</summary>
+    Loadable,
+
     /// <summary>Was tried and given up for the time being.</summary>
     Failed,
 

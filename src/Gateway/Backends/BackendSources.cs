@@ -26,6 +26,15 @@ internal sealed class BackendSources(
     /// <summary>Begins to run what is configured; returns at once.</summary>
     public void Start(string model) => _sources[model].Start();
 
+    /// <summary>Says what it means that a model's processes are not wanted: stopped, loadable, or given up.</summary>
+    public void SetDown(string model, BackendCondition condition)
+    {
+        if (_sources.TryGetValue(model, out var source))
+        {
+            (source as SupervisedBackends)?.SetDown(condition);
+        }
+    }
+
     /// <summary>Lets what runs finish and ends it; the source stays, to be started again.</summary>
     public Task UnloadAsync(string model, CancellationToken hurry) => _sources[model].StopAsync(hurry);
 

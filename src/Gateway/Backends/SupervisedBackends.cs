@@ -12,6 +12,7 @@ internal sealed class SupervisedBackends : IBackendSource
     private readonly Dictionary<int, Backend> _living = [];
     private volatile bool _hasSlotsEndpoint;
     private volatile bool _isRolling;
+    private volatile BackendCondition _down = BackendCondition.Loadable;
 
     public SupervisedBackends(Model model, IReplicaSet replicas, BackendRegistry registry)
     {
@@ -39,6 +40,13 @@ internal sealed class SupervisedBackends : IBackendSource
             _isRolling = false;
             ReportAll();
         }
+    }
+
+    /// <summary>Says what a replica that is not wanted means to whoever waits: stopped for good, loadable, or given up.</summary>
+    public void SetDown(BackendCondition condition)
+    {
+        _down = condition;
+        ReportAll();
     }
 
     public Task StopAsync(CancellationToken cancellationToken) => Replicas.StopAsync(cancellationToken);
@@ -98,7 +106,9 @@ internal sealed class SupervisedBackends : IBackendSource
             _living[status.Index] = backend;
         }
 
-        _registry.Report(status.Model, new BackendEntry(status.Backend, Condition(status), backend, status.UsableSlots, status, status.NotRoutableBecause));
+        var condition = Condition(status);
+        var because = condition == BackendCondition.Loadable ? "It is not loaded; the next request loads it." : status.NotRoutableBecause;
+        _registry.Report(status.Model, new BackendEntry(status.Backend, condition, backend, status.UsableSlots, status, because));
     }
 
     private BackendCondition Condition(ReplicaStatus status) => status switch
@@ -107,7 +117,7 @@ internal sealed class SupervisedBackends : IBackendSource
         { IsComing: true } => BackendCondition.Coming,
         { State: ReplicaState.Failed or ReplicaState.Stuck } => BackendCondition.Failed,
         _ when _isRolling => BackendCondition.Coming,
-        _ => BackendCondition.Stopped,
+        _ => _down,
     };
 
     private static bool IsAlive(ReplicaState state) => state is not (ReplicaState.Stopped or ReplicaState.Queued or ReplicaState.Backoff or ReplicaState.Failed);

@@ -152,7 +152,7 @@ internal sealed class LlamaSwapImport
         return null;
     }
 
-    private void Environment(JsonObject model, Macros macros, JsonArray? variables, string path)
+    private static void Environment(JsonObject model, Macros macros, JsonArray? variables, string path)
     {
         var environment = new JsonObject();
         foreach (var text in variables?.Select(Text).OfType<string>() ?? [])

@@ -20,7 +20,6 @@ internal static partial class GatewayOptionsValidator
         return
         [
             .. options.Models.SelectMany(pair => ModelWarnings(pair.Key, pair.Value, defaults)),
-            .. options.Memory != new MemoryOptions() ? ["Memory bounds the prompt caches of local replicas, nothing else yet"] : Array.Empty<string>(),
             .. options.Keys.Where(key => key.Admin).Select(key => $"Keys:{key.Name}: Admin is read but not in effect yet"),
             .. options.Keys.Where(key => key.MaxConcurrent is not null || key.RequestsPerMinute is not null || key.TokensPerMinute is not null)
                 .Select(key => $"Keys:{key.Name}: limits are not enforced yet"),
@@ -31,12 +30,8 @@ internal static partial class GatewayOptionsValidator
     {
         (bool Set, string Key)[] later =
         [
-            (model.Load != defaults.Load, nameof(model.Load)),
-            (model.IdleTimeout is not null, nameof(model.IdleTimeout)),
-            (model.Group is not null, nameof(model.Group)),
             (model.Breaker != defaults.Breaker, nameof(model.Breaker)),
             (model.Retry.BudgetRatio != defaults.Retry.BudgetRatio, "Retry:BudgetRatio"),
-            (model.MemoryBytes is not null, nameof(model.MemoryBytes)),
             (model.SlowStart != defaults.SlowStart, nameof(model.SlowStart)),
             (model.SetParams.Count > 0, nameof(model.SetParams)),
             (model.StripParams.Count > 0, nameof(model.StripParams)),

@@ -19,7 +19,15 @@ internal sealed class Lifecycle(LiveCatalogue catalogue, BackendRegistry registr
     public bool IsDraining => _isDraining;
 
     /// <summary>True when at least one model can take work.</summary>
-    public bool CanTakeWork => catalogue.Current.Models.Any(model => registry.Snapshot(model.Name).AnyReady);
+    public bool CanTakeWork => catalogue.Current.Models.Any(CanTake);
+
+    /// <summary>A request is answered by a backend that is ready, or by a model that its coming loads.</summary>
+    private bool CanTake(Model model) => registry.Snapshot(model.Name).Best switch
+    {
+        BackendCondition.Ready or BackendCondition.Loadable => true,
+        BackendCondition.Coming => model.Options.Load == LoadMode.OnDemand || model.Options.Group is not null,
+        _ => false,
+    };
 
     /// <summary>True when the gateway should be sent traffic.</summary>
     public bool IsReady => !IsDraining && (catalogue.Current.Models.IsEmpty || CanTakeWork);

@@ -14,6 +14,12 @@ internal static partial class Log
     [LoggerMessage(3450, LogLevel.Information, "Command {Verb} for the configuration from {Source}")]
     public static partial void ReloadCommanded(ILogger logger, string verb, string source);
 
+    [LoggerMessage(3451, LogLevel.Information, "Command {Verb} for {Model} from {Source}")]
+    public static partial void ModelCommanded(ILogger logger, string verb, string model, string source);
+
+    [LoggerMessage(3452, LogLevel.Warning, "Command {Verb} for {Model} was not carried out: {Reason}")]
+    public static partial void ModelCommandFailed(ILogger logger, string verb, string model, string reason);
+
     [LoggerMessage(3484, LogLevel.Information, "Profile {Kind} for {Source}")]
     public static partial void Profiling(ILogger logger, Profiling.ProfileKind kind, string source);
 

@@ -73,6 +73,7 @@ internal sealed class StatusReporter(
         BackendCondition.Ready => "ready",
         BackendCondition.Coming => "loading",
         BackendCondition.Failed => "failed",
+        BackendCondition.Loadable => "unloaded",
         _ => "stopped",
     };
 

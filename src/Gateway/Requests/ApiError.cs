@@ -141,6 +141,11 @@ internal static class ApiErrors
     public static ApiError ModelLoadingFailed(TimeSpan retryAfter) =>
         new(503, "model_loading_failed", "This model could not be loaded; the gateway's status page says why.") { RetryAfter = retryAfter };
 
+    /// <param name="why">With the numbers.</param>
+    /// <param name="retryAfter">When there may be room; by default as for a thing that only another configuration changes.</param>
+    public static ApiError InsufficientMemory(string why, TimeSpan? retryAfter = null) =>
+        new(503, "insufficient_memory", $"There is not enough memory for this model: {why}.") { RetryAfter = retryAfter ?? TimeSpan.FromSeconds(30) };
+
     public static ApiError ShuttingDown { get; } =
         new(503, "shutting_down", "The gateway is shutting down.") { RetryAfter = TimeSpan.FromSeconds(5) };
 

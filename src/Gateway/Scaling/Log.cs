@@ -20,4 +20,13 @@ internal static partial class Log
 
     [LoggerMessage(3505, LogLevel.Critical, "The reload failed. This is a fault of the gateway: please report it.")]
     public static partial void ReloadFailed(ILogger logger, Exception exception);
+
+    [LoggerMessage(3506, LogLevel.Critical, "The keeper of the models failed on {Message}. This is a fault of the gateway: please report it.")]
+    public static partial void KeeperFailed(ILogger logger, string message, Exception exception);
+
+    [LoggerMessage(3507, LogLevel.Error, "{Model}: starting or ending it failed")]
+    public static partial void WorkFailed(ILogger logger, string model, Exception exception);
+
+    [LoggerMessage(3508, LogLevel.Warning, "{Model} waits for memory: {Shortage}")]
+    public static partial void MemoryShort(ILogger logger, string model, string shortage);
 }

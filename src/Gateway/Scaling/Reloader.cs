@@ -77,7 +77,7 @@ internal sealed class Reloader(LoadedConfiguration first, LiveCatalogue live, Mo
         ImmutableArray<string> problems;
         try
         {
-            problems = await keeper.ApplyAsync(next, CancellationToken.None);
+            problems = await keeper.ApplyAsync(_ => next, CancellationToken.None);
         }
         catch (Exception e) when (e is not OutOfMemoryException)
         {

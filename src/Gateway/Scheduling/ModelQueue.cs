@@ -28,13 +28,18 @@ internal sealed class ModelQueue : IDisposable
     private readonly QueueClocks _clocks;
     private readonly Admission _admission;
     private Model _model;
+    private BackendSnapshot _snapshot;
     private ApiError? _closed;
+    private bool _isHeld;
+    private string? _shortage;
+    private long _lastUsed;
     private long _lastNumber;
     private long _wakesAt = long.MaxValue;
 
     public ModelQueue(Model model, TimeProvider time, Random random, SchedulingMetrics metrics, Action<ModelQueue, BackendSlots> reclaim)
     {
         (_model, _time, _random, _metrics, _reclaim) = (model, time, random, metrics, reclaim);
+        (_snapshot, _lastUsed) = (new(model.Name, []), time.GetTimestamp());
         _clocks = new QueueClocks(time);
         _admission = new Admission(_room, _backends, _clocks, time, random);
         _turns = new Turns(_room, _backends, IsLate_NeedsLock, waiter => Waited_NeedsLock(waiter) > StarvationGuard.Patience);
@@ -81,39 +86,70 @@ internal sealed class ModelQueue : IDisposable
         var decisions = default(Decisions);
         lock (_lock)
         {
-            foreach (var slots in _backends)
-            {
-                slots.Capacity = 0;
-            }
-
-            foreach (var entry in snapshot.Entries)
-            {
-                if (entry.Backend is { } backend)
-                {
-                    var slots = _backends.Find(known => known.Backend == backend);
-                    if (slots is null)
-                    {
-                        _backends.Add(slots = new BackendSlots(backend));
-                    }
-
-                    slots.Total = entry.Slots;
-                    slots.Capacity = entry.Condition == BackendCondition.Ready ? entry.Slots : 0;
-                }
-            }
-
-            // One that left the snapshot is remembered only for the leases that still name it.
-            _backends.RemoveAll(slots => slots.Busy == 0 && snapshot.Entries.All(entry => entry.Backend != slots.Backend));
-            if (_clocks.Switch(snapshot.Best))
-            {
-                _room.Reschedule(Schedule_NeedsLock);
-            }
-
-            HandOut_NeedsLock(ref decisions);
-            Expire_NeedsLock(ref decisions);
+            _snapshot = snapshot;
+            Take_NeedsLock(ref decisions);
         }
 
         Tell(decisions);
     }
+
+    /// <summary>Grants nothing new until <see cref="Resume"/>. Who waits keeps waiting, on the clock of a model that loads.</summary>
+    /// <param name="onlyIfIdle">Do it only when nothing runs and nobody waits.</param>
+    /// <returns>False when it was not done.</returns>
+    public bool Hold(bool onlyIfIdle)
+    {
+        var decisions = default(Decisions);
+        lock (_lock)
+        {
+            if (onlyIfIdle && IsInUse_NeedsLock())
+            {
+                return false;
+            }
+
+            _isHeld = true;
+            Take_NeedsLock(ref decisions);
+        }
+
+        Tell(decisions);
+        return true;
+    }
+
+    /// <summary>Grants again.</summary>
+    public void Resume()
+    {
+        var decisions = default(Decisions);
+        lock (_lock)
+        {
+            _isHeld = false;
+            Take_NeedsLock(ref decisions);
+        }
+
+        Tell(decisions);
+    }
+
+    /// <summary>Refuses those who wait now.</summary>
+    public void Refuse(ApiError refusal)
+    {
+        var decisions = default(Decisions);
+        lock (_lock)
+        {
+            Refuse_NeedsLock(refusal, ref decisions);
+        }
+
+        Tell(decisions);
+    }
+
+    /// <summary>Says why the model does not load, for whoever has waited too long; null takes it back.</summary>
+    public void Explain(string? shortage)
+    {
+        lock (_lock)
+        {
+            _shortage = shortage;
+        }
+    }
+
+    /// <summary>Notes that the model is in use by a call that takes no slot.</summary>
+    public void Touch() => Volatile.Write(ref _lastUsed, _time.GetTimestamp());
 
     /// <summary>Takes over the model's new limits. Nobody loses a place, but whoever has waited longer than is now allowed has waited.</summary>
     public void Configure(Model model)
@@ -136,10 +172,7 @@ internal sealed class ModelQueue : IDisposable
         lock (_lock)
         {
             _closed = refusal;
-            while (_room.NextToExpire is { } waiter)
-            {
-                Leave_NeedsLock(waiter, SlotLease.Refused(refusal), "refused", ref decisions);
-            }
+            Refuse_NeedsLock(refusal, ref decisions);
         }
 
         Tell(decisions);
@@ -165,6 +198,7 @@ internal sealed class ModelQueue : IDisposable
         {
             slots.Busy -= lease.Slots;
             slots.Leases.Remove(lease);
+            Touch();
             lease.Flow!.Ledger.Running--;
             isQuarantined = lease.EndedAs == LeaseEnd.Abandoned && slots.Backend.HasSlotsEndpoint && !slots.Backend.Gone.IsCancellationRequested;
             if (isQuarantined)
@@ -239,6 +273,7 @@ internal sealed class ModelQueue : IDisposable
                 [.. _room.Bands.Select(band => new BandStatus(band.Priority, band.Count, band.Bytes, Age_NeedsLock(band)))],
                 [.. _backends.Select(slots => new SlotStatus(slots.Backend.Name, slots.Total, slots.Busy, slots.Quarantined))])
             {
+                IdleFor = IsInUse_NeedsLock() ? TimeSpan.Zero : _time.GetElapsedTime(_lastUsed),
                 PredictedWait = _admission.Wait(_room.BandOf(Priority.Normal)),
                 Keys = [.. _room.Ledgers.Where(key => key.Waiting + key.Running > 0).Select(key => new KeyStatus(key.Name, key.Waiting, key.Running))],
             };
@@ -305,6 +340,52 @@ internal sealed class ModelQueue : IDisposable
         flow.Ledger.Running++;
         flow.Band.Charge(flow, ticket.Cost);
         return lease;
+    }
+
+    private bool IsInUse_NeedsLock() => _room.Count > 0 || _backends.Exists(static slots => slots.Busy + slots.Quarantined > 0);
+
+    private void Refuse_NeedsLock(ApiError refusal, ref Decisions decisions)
+    {
+        while (_room.NextToExpire is { } waiter)
+        {
+            Leave_NeedsLock(waiter, SlotLease.Refused(refusal), "refused", ref decisions);
+        }
+    }
+
+    /// <summary>Makes the backends' slots what the last snapshot says, none of them while the queue is held.</summary>
+    private void Take_NeedsLock(ref Decisions decisions)
+    {
+        foreach (var slots in _backends)
+        {
+            slots.Capacity = 0;
+        }
+
+        foreach (var entry in _snapshot.Entries)
+        {
+            if (entry.Backend is { } backend)
+            {
+                var slots = _backends.Find(known => known.Backend == backend);
+                if (slots is null)
+                {
+                    _backends.Add(slots = new BackendSlots(backend));
+                }
+
+                slots.Total = entry.Slots;
+                slots.Capacity = entry.Condition == BackendCondition.Ready && !_isHeld ? entry.Slots : 0;
+            }
+        }
+
+        // One that left the snapshot is remembered only for the leases that still name it.
+        _backends.RemoveAll(slots => slots.Busy == 0 && _snapshot.Entries.All(entry => entry.Backend != slots.Backend));
+
+        // A model that is held back, or that somebody's waiting loads, is one to wait for.
+        if (_clocks.Switch(_snapshot.Best is BackendCondition.Loadable || (_isHeld && _snapshot.AnyReady) ? BackendCondition.Coming : _snapshot.Best))
+        {
+            _room.Reschedule(Schedule_NeedsLock);
+        }
+
+        HandOut_NeedsLock(ref decisions);
+        Expire_NeedsLock(ref decisions);
     }
 
     private void HandOut_NeedsLock(ref Decisions decisions)
@@ -412,6 +493,7 @@ internal sealed class ModelQueue : IDisposable
             BackendCondition.Ready when waiter.ExpiresAt <= _time.GetTimestamp() => ApiErrors.QueueTimeout(retryAfter),
             BackendCondition.Ready => ApiErrors.DeadlineUnreachable(retryAfter),
             BackendCondition.Failed => ApiErrors.ModelLoadingFailed(retryAfter),
+            _ when _shortage is { } shortage => ApiErrors.InsufficientMemory(shortage, retryAfter),
             _ => ApiErrors.NoBackend(retryAfter),
         };
         Leave_NeedsLock(waiter, SlotLease.Refused(refusal), "expired", ref decisions);

@@ -7,6 +7,9 @@ namespace LlmGateway.Gateway.Scheduling;
 internal sealed record QueueStatus(
     string Model, int Depth, int Limit, long Bytes, TimeSpan OldestAge, ImmutableArray<BandStatus> Bands, ImmutableArray<SlotStatus> Slots)
 {
+    /// <summary>Time since the model was last in use; zero while something runs or waits.</summary>
+    public TimeSpan IdleFor { get; init; }
+
     /// <summary>Of a model that has no queue.</summary>
     public static QueueStatus None(string model) => new(model, 0, 0, 0, TimeSpan.Zero, [], []);
 

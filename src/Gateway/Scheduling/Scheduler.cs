@@ -26,11 +26,64 @@ internal sealed class Scheduler : IDisposable
         metrics.Observe(this);
     }
 
+    /// <summary>Raised when somebody wants a model that is not loaded. Handlers must not block.</summary>
+    public event Action<string>? Demanded;
+
     /// <summary>Waits for a slot. The lease says why there is none; cancellation frees the place in the queue at once.</summary>
-    public ValueTask<SlotLease> AcquireAsync(QueueTicket ticket, CancellationToken cancellationToken) =>
-        _queues.TryGetValue(ticket.Request.Model.Name, out var queue)
-            ? queue.AcquireAsync(ticket, cancellationToken)
-            : ValueTask.FromResult(SlotLease.Refused(ApiErrors.ModelNotFound));
+    public ValueTask<SlotLease> AcquireAsync(QueueTicket ticket, CancellationToken cancellationToken)
+    {
+        var model = ticket.Request.Model.Name;
+        if (!_queues.TryGetValue(model, out var queue))
+        {
+            return ValueTask.FromResult(SlotLease.Refused(ApiErrors.ModelNotFound));
+        }
+
+        // In line first, then told: whoever loads models looks at the line.
+        var lease = queue.AcquireAsync(ticket, cancellationToken);
+        if (!lease.IsCompleted)
+        {
+            TellDemand(model);
+        }
+
+        return lease;
+    }
+
+    /// <summary>Grants nothing new until <see cref="Resume"/>; who waits keeps waiting, on the clock of a model that loads.</summary>
+    /// <param name="model">The model.</param>
+    /// <param name="onlyIfIdle">Do it only when nothing runs and nobody waits.</param>
+    /// <returns>False when it was not done.</returns>
+    public bool Hold(string model, bool onlyIfIdle) => !_queues.TryGetValue(model, out var queue) || queue.Hold(onlyIfIdle);
+
+    /// <summary>Grants again.</summary>
+    public void Resume(string model)
+    {
+        if (_queues.TryGetValue(model, out var queue))
+        {
+            queue.Resume();
+        }
+    }
+
+    /// <summary>Refuses those who wait now.</summary>
+    public void Refuse(string model, ApiError refusal)
+    {
+        if (_queues.TryGetValue(model, out var queue))
+        {
+            queue.Refuse(refusal);
+        }
+    }
+
+    /// <summary>Says why the model does not load, to be told to whoever has waited too long; null takes it back.</summary>
+    public void Explain(string model, string? shortage)
+    {
+        if (_queues.TryGetValue(model, out var queue))
+        {
+            queue.Explain(shortage);
+        }
+    }
+
+    /// <summary>Completes when nothing runs on any backend of the model.</summary>
+    public Task WhenIdle(string model) =>
+        Task.WhenAll(_registry.Snapshot(model).Entries.Select(entry => entry.Backend is { } backend ? WhenIdle(backend) : Task.CompletedTask));
 
     /// <summary>Makes a queue for a model, or gives the one it has its new limits: whoever waits keeps his place.</summary>
     public void Apply(Model model)
@@ -68,7 +121,18 @@ internal sealed class Scheduler : IDisposable
     public Backend? AnyReady(Model model)
     {
         Backend?[] ready = [.. _registry.Snapshot(model.Name).Entries.Where(entry => entry.Condition == BackendCondition.Ready).Select(entry => entry.Backend)];
-        return ready.Length == 0 ? null : ready[Random.Shared.Next(ready.Length)];
+        if (ready.Length > 0)
+        {
+            if (_queues.TryGetValue(model.Name, out var queue))
+            {
+                queue.Touch();
+            }
+
+            return ready[Random.Shared.Next(ready.Length)];
+        }
+
+        TellDemand(model.Name);
+        return null;
     }
 
     /// <summary>Completes when nothing runs on that backend any more.</summary>
@@ -88,6 +152,14 @@ internal sealed class Scheduler : IDisposable
         foreach (var queue in _queues.Values)
         {
             queue.Dispose();
+        }
+    }
+
+    private void TellDemand(string model)
+    {
+        if (_registry.Snapshot(model).Best == BackendCondition.Loadable)
+        {
+            Demanded?.Invoke(model);
         }
     }
 

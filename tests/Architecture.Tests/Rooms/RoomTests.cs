@@ -11,6 +11,7 @@ public sealed class RoomTests
         ["ProcessManager"] = ["Probes"],
         ["Gateway.Models"] = ["Probes" + RoomTable.OnlyOptions, "ProcessManager" + RoomTable.OnlyOptions],
         ["Gateway.Telemetry"] = [],
+        ["Gateway.Import"] = [],
         ["Gateway.Requests"] = ["Gateway.Telemetry", "Gateway.Models"],
         ["Gateway.Keys"] = ["Gateway.Telemetry", "Gateway.Models"],
         ["Gateway.Backends"] = ["Gateway.Telemetry", "Gateway.Models", "Probes", "ProcessManager"],
@@ -23,7 +24,7 @@ public sealed class RoomTests
         ["Gateway"] =
         [
             "Gateway.Models", "Gateway.Telemetry", "Gateway.Requests", "Gateway.Keys", "Gateway.Backends", "Gateway.Scheduling",
-            "Gateway.Forwarding", "Gateway.Operations", "Gateway.Scaling", "Probes", "ProcessManager",
+            "Gateway.Forwarding", "Gateway.Operations", "Gateway.Scaling", "Gateway.Import", "Probes", "ProcessManager",
         ],
     });
 

@@ -11,11 +11,13 @@ public sealed class SupervisedBackendsTests : IAsyncDisposable
 {
     private readonly BackendRegistry _registry = new();
     private readonly FakeReplicas _replicas = new();
+    private readonly SupervisedBackends _source;
 
     public SupervisedBackendsTests()
     {
         _registry.Add("m");
-        new SupervisedBackends(new Model("m", new ModelOptions { Kind = ModelKind.Simulator }, new QueueOptions()), _replicas, _registry).Start();
+        _source = new SupervisedBackends(new Model("m", new ModelOptions { Kind = ModelKind.Simulator }, new QueueOptions()), _replicas, _registry);
+        _source.Start();
     }
 
     public ValueTask DisposeAsync() => _replicas.DisposeAsync();
@@ -23,7 +25,18 @@ public sealed class SupervisedBackendsTests : IAsyncDisposable
     private BackendEntry Entry => _registry.Snapshot("m").Entries.Single();
 
     [Fact]
-    public void Report_BeforeTheStart_IsKnownAndStopped() => Assert.Equal((BackendCondition.Stopped, null), (Entry.Condition, Entry.Backend));
+    public void Report_BeforeTheStart_IsKnownAndLoadable() => Assert.Equal((BackendCondition.Loadable, null), (Entry.Condition, Entry.Backend));
+
+    [Fact]
+    public void SetDown_ReplicaIsNotWanted_MeansWhatItIsSaidToMean()
+    {
+        _source.SetDown(BackendCondition.Failed);
+        Assert.Equal(BackendCondition.Failed, Entry.Condition);
+        _source.SetDown(BackendCondition.Loadable);
+        Assert.Equal((BackendCondition.Loadable, "It is not loaded; the next request loads it."), (Entry.Condition, Entry.NotRoutableBecause));
+        _replicas.Become(ReplicaState.Ready, generation: 1);
+        Assert.Equal(BackendCondition.Ready, Entry.Condition);
+    }
 
     [Theory]
     [InlineData(ReplicaState.Ready, BackendCondition.Ready, true)]
@@ -38,6 +51,7 @@ public sealed class SupervisedBackendsTests : IAsyncDisposable
     [InlineData(ReplicaState.Stuck, BackendCondition.Failed, true)]
     public void Report_State_SaysWhatAWaitingRequestMayHopeFor(ReplicaState state, object condition, bool lives)
     {
+        _source.SetDown(BackendCondition.Stopped);
         _replicas.Become(state, generation: 1);
         Assert.Equal(condition, Entry.Condition);
         Assert.Equal(lives, Entry.Backend is not null);
