@@ -16,6 +16,7 @@ internal static class ServeVerb
         }
 
         using var signals = new StopSignals();
+        using var systemd = SystemdNotifier.FromEnvironment();
         GatewayHost gateway;
         try
         {
@@ -42,7 +43,10 @@ internal static class ServeVerb
             Console.Out.Write(Banner(configuration, gateway));
             await Console.Out.FlushAsync(cancellationToken);
             signals.OnHangUp = gateway.Reload;
-            await gateway.StopAsync(await signals.First, signals.Second);
+            systemd.Ready($"Serving {configuration.Options.Models.Count} models on {gateway.DataUrls.First()}", TimeProvider.System);
+            var signal = await signals.First;
+            systemd.Stopping();
+            await gateway.StopAsync(signal, signals.Second);
         }
 
         return ExitCodes.Ok;
