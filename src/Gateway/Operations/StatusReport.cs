@@ -43,10 +43,10 @@ internal sealed record ProcessReport(
     int Pid, double CpuPercent, long ResidentBytes, long HeapBytes, int Threads, int PoolThreads, long PoolPending, int OpenStreams);
 
 /// <summary>One API key by its name; never anything of its secret.</summary>
-internal sealed record KeyReport(string Name, int InFlight, int Queued, KeyLimits Limits);
+internal sealed record KeyReport(string Name, int InFlight, int Queued, KeyLimitReport Limits);
 
 /// <summary>Null where there is no limit.</summary>
-internal sealed record KeyLimits(int? MaxConcurrent, int? RequestsPerMinute, int? TokensPerMinute);
+internal sealed record KeyLimitReport(int? MaxConcurrent, int? RequestsPerMinute, int? TokensPerMinute);
 
 internal sealed record ConfigurationStatus(string? Path, DateTimeOffset LoadedAt, ImmutableArray<string> Errors);
 

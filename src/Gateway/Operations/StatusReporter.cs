@@ -141,7 +141,7 @@ internal sealed class StatusReporter(
     {
         var own = requests.Where(request => request.Key == key.Name).ToArray();
         return new KeyReport(
-            key.Name, own.Length, Count(own, RequestStage.Queued), new KeyLimits(key.MaxConcurrent, key.RequestsPerMinute, key.TokensPerMinute));
+            key.Name, own.Length, Count(own, RequestStage.Queued), new KeyLimitReport(key.MaxConcurrent, key.RequestsPerMinute, key.TokensPerMinute));
     }
 
     private static int Count(IEnumerable<RequestFacts> requests, RequestStage stage) => requests.Count(request => request.Stage == stage);

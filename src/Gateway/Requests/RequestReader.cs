@@ -106,7 +106,7 @@ internal sealed class RequestReader(LiveCatalogue live, BodyBudget budget, TimeP
                 Weight = caller.Weight,
                 MaxTokens = facts.MaxTokens,
                 Prefix = endpoint.IsForm || !endpoint.TakesSlot ? [] : PrefixChain.Of(body.Bytes.Span),
-                Session = headers["x-session-id"].ToString() is { Length: > 0 and <= LongestSession } session ? PrefixChain.OfSession(caller.Name, session) : 0,
+                Session = context.Request.Headers["x-session-id"].ToString() is { Length: > 0 and <= LongestSession } session ? PrefixChain.OfSession(caller.Name, session) : 0,
                 FirstTokenWithin = within,
                 KeepAlive = keepAlive,
                 ArrivedAt = arrivedAt,

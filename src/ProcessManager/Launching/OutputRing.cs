@@ -40,6 +40,7 @@ internal sealed class OutputRing(int maxLines = 2_000, int maxCharacters = 2 * 1
         }
 
         next?.SetResult();
+        also?.Invoke(generation, line);
     }
 
     /// <summary>Lines from a place on, oldest first.</summary>
@@ -58,8 +59,6 @@ internal sealed class OutputRing(int maxLines = 2_000, int maxCharacters = 2 * 1
             var more = next < _written ? Task.CompletedTask : (_next ??= new(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
             return new(lines, next, missed, more);
         }
-
-        also?.Invoke(generation, line);
     }
 
     /// <summary>The last lines, oldest first; of one generation, or of all when null.</summary>
