@@ -49,6 +49,7 @@ internal static class DataPlaneServices
             .AddSingleton<Reloader>()
             .AddSingleton<ConfigurationWatch>()
             .AddSingleton<BackendInvokers>()
+            .AddSingleton<StreamRecovery>()
             .AddSingleton<InferenceHandler>()
             .AddSingleton<Lifecycle>()
             .AddSingleton<BuildMetrics>()

@@ -1,6 +1,4 @@
-using System.Buffers;
 using System.Net;
-using System.Net.Http.Headers;
 using LlmGateway.Gateway.Backends;
 using LlmGateway.Gateway.Requests;
 using Yarp.ReverseProxy.Forwarder;
@@ -42,8 +40,6 @@ internal enum AttemptEnd
 internal sealed class Attempt : HttpTransformer, IDisposable
 {
     private const int LongestRefusal = 64 * 1024;
-
-    private static readonly SearchValues<char> TraceParentCharacters = SearchValues.Create("0123456789abcdef-");
 
     private readonly InferenceRequest _request;
     private readonly ClientAnswer _answer;
@@ -87,6 +83,9 @@ internal sealed class Attempt : HttpTransformer, IDisposable
 
     /// <summary>Headers for the client that tell how the answer came about.</summary>
     public required Action<IHeaderDictionary> DescribeRoute { get; init; }
+
+    /// <summary>Who says the rest when the backend breaks off, or null.</summary>
+    public Recovery? Recovery { get; init; }
 
     /// <summary>The backend's own error: status and body.</summary>
     public (int Status, byte[] Body)? Refusal { get; private set; }
@@ -134,31 +133,7 @@ internal sealed class Attempt : HttpTransformer, IDisposable
     public override ValueTask TransformRequestAsync(
         HttpContext httpContext, HttpRequestMessage proxyRequest, string destinationPrefix, CancellationToken cancellationToken)
     {
-        // An allow-list: whatever is not named here stays here (credentials, cookies, hop-by-hop and forwarding headers, X-Conversation-Id …).
-        var from = httpContext.Request.Headers;
-        var to = proxyRequest.Headers;
-        proxyRequest.RequestUri = new Uri(_backend.Address.BaseUri, _request.Path.TrimStart('/'));
-        to.TryAddWithoutValidation("Accept", _request.Stream ? "text/event-stream, application/json" : "application/json, */*");
-        to.TryAddWithoutValidation(RequestId.Header, _request.Id);
-
-        // llama-server closes after a stream although it promises to stay: the next request on that connection would fail.
-        to.ConnectionClose = _request.Stream ? true : null;
-        if ((TraceParent ?? from.TraceParent.ToString()) is { Length: 55 } trace && !trace.AsSpan().ContainsAnyExcept(TraceParentCharacters))
-        {
-            to.TryAddWithoutValidation("traceparent", trace);
-        }
-
-        if (_backend.ApiKey is { } key)
-        {
-            to.Authorization = new AuthenticationHeaderValue("Bearer", key);
-        }
-
-        if (proxyRequest.Content is { } content)
-        {
-            content.Headers.ContentLength = _request.Body.Length;
-            content.Headers.TryAddWithoutValidation("Content-Type", _request.Endpoint.IsForm ? from.ContentType.ToString() : "application/json");
-        }
-
+        BackendRequest.Describe(proxyRequest, _request, _backend, httpContext.Request.Headers, _request.Body.Length, TraceParent);
         OnSending?.Invoke();
         return ValueTask.CompletedTask;
     }
@@ -187,8 +162,10 @@ internal sealed class Attempt : HttpTransformer, IDisposable
             throw new IOException($"The answer can't be passed on. {fault}");
         }
 
-        _relay = new RelayStream(await proxyResponse.Content.ReadAsStreamAsync(_timer.Token), isEvents ? _request.Endpoint.Dialect : null, _request.Id, _timer)
+        _relay = new RelayStream(
+            await proxyResponse.Content.ReadAsStreamAsync(_timer.Token), isEvents ? _request.Endpoint.Dialect : null, _request.Id, _timer, Recovery?.Sent)
         {
+            Continue = Recovery is { } recovery ? recovery.ContinueAsync : null,
             OnFirstToken = HandleFirstToken,
             OnFirstTokenWritten = OnFirstTokenWritten,
             OnProgress = _backend.Traffic.Came,

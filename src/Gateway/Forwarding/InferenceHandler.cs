@@ -9,16 +9,13 @@ namespace LlmGateway.Gateway.Forwarding;
 
 /// <summary>Carries one accepted request to its end: a slot, an attempt, and as long as no byte has reached the client, perhaps another.</summary>
 internal sealed class InferenceHandler(
-    Scheduler scheduler, BackendRegistry registry, IHttpForwarder forwarder, BackendInvokers invokers, RequestMetrics metrics, TimeProvider time, ILogger<InferenceHandler> logger)
+    Scheduler scheduler, BackendRegistry registry, IHttpForwarder forwarder, BackendInvokers invokers, StreamRecovery recoveries, RequestMetrics metrics, TimeProvider time, ILogger<InferenceHandler> logger)
 {
     /// <summary>Backends that may die under one request before it is given up.</summary>
     private const int MostDeaths = 8;
 
     /// <summary>Deaths of a backend that worked on nothing else: a second one is no accident.</summary>
     private const int MostDeathsAlone = 2;
-
-    /// <summary>How long after a broken connection the news of a dead process may take.</summary>
-    private static readonly TimeSpan DeathNews = TimeSpan.FromSeconds(1);
 
     // The attempts' own timers end what takes too long; the forwarder's would end a long prefill.
     private static readonly ForwarderRequestConfig Config = new()
@@ -67,12 +64,14 @@ internal sealed class InferenceHandler(
 
             run.Grants++;
             using var span = RequestTrace.StartAttempt(run.Span, request, lease.Backend, run.Grants);
-            using var attempt = Begin(context, run, lease, span);
+            using var recovery = recoveries.Prepare(context, run.Ticket, lease);
+            using var attempt = Begin(context, run, lease, span, recovery);
             answer.WaitsForBackend();
             var end = await attempt.RunAsync(context, forwarder, invokers.For(lease.Backend, request.Model.Options.Timeouts.Connect), Config);
             RequestTrace.EndAttempt(span, attempt, end);
             span?.Dispose();
-            if (await SettleAsync(context, run, lease, attempt, end) is { } outcome)
+            recovery?.Ended(end == AttemptEnd.Complete);
+            if (await SettleAsync(context, run, recovery?.Lease ?? lease, attempt, end) is { } outcome)
             {
                 return outcome;
             }
@@ -108,7 +107,7 @@ internal sealed class InferenceHandler(
             : SlotLease.Refused(ApiErrors.NoBackend(TimeSpan.FromSeconds(1)));
     }
 
-    private Attempt Begin(HttpContext context, Run run, SlotLease lease, Activity? span)
+    private Attempt Begin(HttpContext context, Run run, SlotLease lease, Activity? span, Recovery? recovery)
     {
         var request = run.Ticket.Request;
         var firstToken = request.Model.Options.Timeouts.FirstToken;
@@ -121,6 +120,7 @@ internal sealed class InferenceHandler(
         {
             TraceParent = span?.Id,
             OnSending = request.Overhead.Pause,
+            Recovery = recovery,
             OnStarted = lease.MarkStarted,
             OnFirstToken = () =>
             {
@@ -196,7 +196,7 @@ internal sealed class InferenceHandler(
         // A backend that has answered lives; only of a broken connection is it not known.
         var isDead = end == AttemptEnd.Failed && attempt.BackendStatus >= 300
             ? lease.Backend.Gone.IsCancellationRequested
-            : await IsDeadAsync(lease.Backend, context.RequestAborted);
+            : await DeathNews.IsDeadAsync(lease.Backend, time, context.RequestAborted);
         if (!isDead)
         {
             run.Ticket.FailedOn(lease.Backend);
@@ -204,22 +204,6 @@ internal sealed class InferenceHandler(
 
         var isSuspect = isDead && wasAlone && end == AttemptEnd.Failed && registry.CrashedByItself(lease.Backend);
         return run.Next(isDead, isSuspect, end, request.Model.Options.Retry.MaxAttempts) is { } error ? await RefuseAsync(run, error) : null;
-    }
-
-    /// <summary>True when the backend is gone, or the news of it comes within a moment.</summary>
-    private async Task<bool> IsDeadAsync(Backend backend, CancellationToken aborted)
-    {
-        using var either = CancellationTokenSource.CreateLinkedTokenSource(backend.Gone, aborted);
-        try
-        {
-            await Task.Delay(DeathNews, time, either.Token);
-        }
-        catch (OperationCanceledException)
-        {
-            aborted.ThrowIfCancellationRequested();
-        }
-
-        return backend.Gone.IsCancellationRequested;
     }
 
     private void Count(Run run, Attempt attempt, SlotLease lease)

@@ -11,4 +11,10 @@ internal static partial class Log
 
     [LoggerMessage(3302, LogLevel.Warning, "{RequestId}: {Backend} failed before the first byte ({End}, status {Status}): {Reason}")]
     public static partial void AttemptFailed(ILogger logger, string requestId, string backend, AttemptEnd end, int status, string reason);
+
+    [LoggerMessage(3303, LogLevel.Warning, "{RequestId}: {From} broke off after {Tokens} tokens; {To} says the rest")]
+    public static partial void StreamContinued(ILogger logger, string requestId, string from, string to, int tokens);
+
+    [LoggerMessage(3304, LogLevel.Warning, "{RequestId}: {Backend} could not continue a broken stream: {Reason}")]
+    public static partial void ContinuationFailed(ILogger logger, string requestId, string backend, string reason);
 }

@@ -19,7 +19,11 @@ internal enum RelayEnd
 }
 
 /// <summary>A backend's bytes and how long they may be waited for.</summary>
-internal readonly record struct RelaySource(Stream Content, RelayTimer Timer);
+internal readonly record struct RelaySource(Stream Content, RelayTimer Timer)
+{
+    /// <summary>Is told of what comes from whoever speaks now.</summary>
+    public Action<int>? OnProgress { get; init; }
+}
 
 /// <summary>The backend's answer as the forwarder reads it: unchanged bytes, whole events, and an honest end.</summary>
 /// <remarks>
@@ -69,7 +73,7 @@ internal sealed class RelayStream : Stream
     public Action? OnFirstTokenWritten { get; set; }
 
     /// <summary>Called with the number of bytes when more than comments has come: the backend makes progress.</summary>
-    public Action<int>? OnProgress { get; init; }
+    public Action<int>? OnProgress { get; set; }
 
     /// <summary>Called when the relay ends brokenly, so that the connection can be closed after the message.</summary>
     public Action? OnBroken { get; init; }
@@ -174,6 +178,7 @@ internal sealed class RelayStream : Stream
 
             await _source.Content.DisposeAsync();
             _source = next;
+            OnProgress = next.OnProgress;
         }
     }
 

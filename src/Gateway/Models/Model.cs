@@ -46,6 +46,9 @@ internal sealed class Model
     /// <summary>Slots of its largest backend: the most that one request can take.</summary>
     public int LargestBackend => Options.Kind == ModelKind.Remote ? Options.Remotes.Max(remote => remote.Slots) : Options.Slots;
 
+    /// <summary>True when another backend may say the rest of a broken stream. Only of llama-server it is known that it can.</summary>
+    public bool RecoversStreams => Options.Retry.RecoverStreams ?? Options.Kind == ModelKind.LlamaServer;
+
     public bool IsLocal => Options.Kind != ModelKind.Remote;
 
     /// <summary>What the process manager keeps alive for it.</summary>

@@ -98,7 +98,7 @@ internal sealed record ModelOptions
     /// <summary>When a failing backend is left alone for a while.</summary>
     public BreakerOptions Breaker { get; init; } = new();
 
-    /// <summary>How often a failed request is tried again, before its first byte.</summary>
+    /// <summary>What becomes of requests whose backend fails.</summary>
     public RetryOptions Retry { get; init; } = new();
 
     /// <summary>Time over which a fresh backend's slots are opened one by one. <value>0 s (off) to 1 h; default 10 s.</value></summary>
@@ -260,9 +260,12 @@ internal sealed record BreakerOptions
     public TimeSpan BreakDuration { get; init; } = TimeSpan.FromSeconds(5);
 }
 
-/// <summary>How often a failed request is tried again, before its first byte.</summary>
+/// <summary>How often a failed request is tried again before its first byte, and whether a broken stream is continued after it.</summary>
 internal sealed record RetryOptions
 {
+    /// <summary>Whether another backend says the rest of a plain text stream that broke. <value>Default: true for the kind llama-server, else false.</value></summary>
+    public bool? RecoverStreams { get; init; }
+
     /// <summary>Tries in all, the first one included. <value>1 to 10; default 2.</value></summary>
     [Range(1, 10)]
     public int MaxAttempts { get; init; } = 2;

@@ -101,6 +101,9 @@ internal sealed class RequestMetrics : IDisposable
 
     public void Tokens(string model, string key, long prompt, long cached, long completion) => _models.For(model).Tokens(model, key, prompt, cached, completion);
 
+    /// <summary>What became of a stream whose backend broke off after the first byte, where it may be continued.</summary>
+    public void Recovered(string model, string result) => _models.For(model).Recoveries.Add(1, new("model", model), new("result", result));
+
     /// <summary>What the gateway's own part of one request was.</summary>
     public void Overhead(OverheadClock clock)
     {
@@ -130,6 +133,7 @@ internal sealed class RequestMetrics : IDisposable
             InFlight = meter.CreateUpDownCounter<long>("llmgateway_requests_in_flight", description: "Requests in the gateway, queued ones included.");
             _promptTokens = meter.CreateCounter<long>("llmgateway_prompt_tokens", description: "Prompt tokens, by whether the backend's cache held them.");
             _completionTokens = meter.CreateCounter<long>("llmgateway_completion_tokens", description: "Tokens generated.");
+            Recoveries = meter.CreateCounter<long>("llmgateway_stream_recoveries", description: "Streams whose backend broke off, by whether another one said the rest.");
             if (model != NoModel)
             {
                 BeginAtZero(model, keys);
@@ -143,6 +147,8 @@ internal sealed class RequestMetrics : IDisposable
         public Histogram<double> PerToken { get; }
 
         public UpDownCounter<long> InFlight { get; }
+
+        public Counter<long> Recoveries { get; }
 
         public void Ended(string model, string endpoint, int status, RequestOutcome outcome, int count) =>
             _requests.Add(count, new("model", model), new("endpoint", endpoint), new("code", status), new("outcome", Name(outcome)));
@@ -158,6 +164,11 @@ internal sealed class RequestMetrics : IDisposable
         private void BeginAtZero(string model, string[] keys)
         {
             InFlight.Add(0, new KeyValuePair<string, object?>("model", model));
+            foreach (var result in (ReadOnlySpan<string>)["recovered", "failed", "not_possible"])
+            {
+                Recoveries.Add(0, new("model", model), new("result", result));
+            }
+
             foreach (var endpoint in InferenceEndpoint.All)
             {
                 Ended(model, endpoint.Name, StatusCodes.Status200OK, RequestOutcome.Ok, 0);

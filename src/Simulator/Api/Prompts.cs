@@ -17,7 +17,7 @@ internal static class Prompts
         return [.. tokens];
     }
 
-    /// <summary>Applies the template to a list of chat messages.</summary>
+    /// <summary>Applies the template to a list of chat messages. An assistant's message at the end is gone on from, not answered.</summary>
     public static string Chat(JsonElement body)
     {
         if (!body.TryGet("messages", out var messages))
@@ -31,12 +31,14 @@ internal static class Prompts
         }
 
         var prompt = new StringBuilder();
+        var isAnswered = true;
         foreach (var message in messages.EnumerateArray())
         {
             Append(prompt, message);
+            isAnswered = message.Text("role") != "assistant";
         }
 
-        return prompt.Append("<|assistant|>\n").ToString();
+        return isAnswered ? prompt.Append("<|assistant|>\n").ToString() : prompt.ToString(0, prompt.Length - 1);
     }
 
     /// <summary>Applies the template to one message.</summary>

@@ -27,6 +27,34 @@ internal static class Babble
         return (int)((z ^ (z >> 31)) % (ulong)Pieces.Length);
     }
 
+    /// <summary>How many tokens at the end of a prompt are what would be said behind the rest of it: an answer that was begun elsewhere is gone on with.</summary>
+    public static int AlreadySaid(ReadOnlySpan<int> prompt)
+    {
+        if (prompt.IsEmpty || Array.IndexOf(Tokens, prompt[^1]) < 0)
+        {
+            return 0;
+        }
+
+        var hash = Tokenizer.Hash([]);
+        for (var start = 0; start < prompt.Length; start++)
+        {
+            var said = 0;
+            while (start + said < prompt.Length && Tokens[At(hash, said)] == prompt[start + said])
+            {
+                said++;
+            }
+
+            if (start + said == prompt.Length)
+            {
+                return said;
+            }
+
+            hash = Tokenizer.Hash(hash, prompt[start]);
+        }
+
+        return 0;
+    }
+
     public static string Text(int piece) => Pieces[piece];
 
     public static int Token(int piece) => Tokens[piece];

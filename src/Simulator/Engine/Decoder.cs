@@ -111,7 +111,8 @@ internal sealed class Decoder(ServerSettings settings, FaultSwitch faults, SlotP
     private async Task DecodeAsync(Slot slot, Generation generation, IGenerationSink sink, Pacer pacer, Action reserve)
     {
         var start = time.GetTimestamp();
-        var hash = Tokenizer.Hash(generation.Prompt) + (ulong)generation.Index;
+        var said = Babble.AlreadySaid(generation.Prompt);
+        var hash = Tokenizer.Hash(generation.Prompt.AsSpan(..^said)) + (ulong)generation.Index;
         var asked = generation.MaxTokens >= 0 ? generation.MaxTokens : settings.Predict >= 0 ? settings.Predict : -1;
         var room = settings.SlotContext - generation.Prompt.Length;
         var most = Math.Min(asked >= 0 ? asked : faults.Current.DefaultTokens, room);
@@ -125,7 +126,7 @@ internal sealed class Decoder(ServerSettings settings, FaultSwitch faults, SlotP
             await WaitAsync(start, due, generation, sink, pacer).ConfigureAwait(false);
             ThrowIfAbandoned(sink);
             reserve();
-            var piece = Babble.At(hash, i);
+            var piece = Babble.At(hash, said + i);
             var text = pace.SplitUtf8 ? Babble.Text(piece) + "é漢🙂" : Babble.Text(piece);
             generation.Predicted = i + 1;
             generation.PredictedMilliseconds = time.GetElapsedTime(start).TotalMilliseconds;

@@ -89,11 +89,14 @@ internal static class Tokenizer
         var hash = 14695981039346656037UL;
         foreach (var token in tokens)
         {
-            hash = (hash ^ (uint)BinaryPrimitives.ReverseEndianness(token)) * 1099511628211UL;
+            hash = Hash(hash, token);
         }
 
         return hash;
     }
+
+    /// <summary>The same for one more token.</summary>
+    public static ulong Hash(ulong hash, int token) => (hash ^ (uint)BinaryPrimitives.ReverseEndianness(token)) * 1099511628211UL;
 
     // Words are numbered by form (without, with space), then by length, then alphabetically.
     private static int Word(bool space, ReadOnlySpan<char> letters)

@@ -85,6 +85,11 @@ internal sealed class StubExchange(Socket socket, CancellationToken stop) : IDis
 
     public bool IsOver { get; private set; }
 
+    /// <summary>The path of the last request.</summary>
+    public string Path { get; private set; } = "";
+
+    public string Body { get; private set; } = "";
+
     public CancellationToken Stop => stop;
 
     public Task WriteAsync(string text) => WriteAsync(Encoding.UTF8.GetBytes(text));
@@ -141,10 +146,12 @@ internal sealed class StubExchange(Socket socket, CancellationToken stop) : IDis
             text.Append((char)one[0]);
         }
 
+        Path = text.ToString().Split(' ')[1];
         var length = text.ToString().Split("\r\n").FirstOrDefault(line => line.StartsWith("Content-Length:", StringComparison.OrdinalIgnoreCase));
         var body = new byte[length is null ? 0 : int.Parse(length["Content-Length:".Length..], System.Globalization.CultureInfo.InvariantCulture)];
         await _stream.ReadExactlyAsync(body, stop);
-        return text + Encoding.UTF8.GetString(body);
+        Body = Encoding.UTF8.GetString(body);
+        return text + Body;
     }
 
     public void Dispose() => _stream.Dispose();

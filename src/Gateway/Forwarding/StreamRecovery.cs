@@ -1,0 +1,203 @@
+using System.Diagnostics;
+using System.Net;
+using System.Text.Json;
+using LlmGateway.Gateway.Backends;
+using LlmGateway.Gateway.Requests;
+using LlmGateway.Gateway.Scheduling;
+using LlmGateway.Gateway.Scheduling.Breaking;
+
+namespace LlmGateway.Gateway.Forwarding;
+
+/// <summary>Lets another backend say the rest of a stream whose backend broke off after the first byte.</summary>
+internal sealed class StreamRecovery(Scheduler scheduler, BackendInvokers invokers, RequestMetrics metrics, TimeProvider time, ILogger<StreamRecovery> logger)
+{
+    /// <summary>A client's wish not to have its streams continued.</summary>
+    public const string Header = "x-llmgateway-recover";
+
+    /// <summary>What is kept ready for one stream; null for a request whose stream can't or must not be continued.</summary>
+    /// <param name="context">The client's call.</param>
+    /// <param name="ticket">The request's place in its queue.</param>
+    /// <param name="lease">The slot that the stream comes from.</param>
+    public Recovery? Prepare(HttpContext context, QueueTicket ticket, SlotLease lease)
+    {
+        var request = ticket.Request;
+        return request is { Stream: true, Slots: 1, FirstTokenWithin: null, Model.RecoversStreams: true }
+            && ContinuationRequest.IsPossible(request.Endpoint)
+            && context.Request.Headers[Header] != "0"
+            ? new Recovery(scheduler, invokers, metrics, time, logger, context, ticket, lease)
+            : null;
+    }
+}
+
+/// <summary>One stream's recovery: knows what was sent, and holds the slot of whoever speaks now.</summary>
+/// <remarks>It is used by the one reader of the stream; disposing gives its slot and its connection back.</remarks>
+internal sealed class Recovery(
+    Scheduler scheduler,
+    BackendInvokers invokers,
+    RequestMetrics metrics,
+    TimeProvider time,
+    ILogger logger,
+    HttpContext context,
+    QueueTicket ticket,
+    SlotLease lease) : IDisposable
+{
+    /// <summary>Breaks of one stream that are mended before it is given up.</summary>
+    private const int MostBreaks = 4;
+
+    private static readonly TimeSpan CountWithin = TimeSpan.FromSeconds(2);
+
+    private HttpResponseMessage? _response;
+    private RelayTimer? _timer;
+    private int _breaks;
+    private string _result = "not_possible";
+
+    /// <summary>What the client has been sent.</summary>
+    public SentText Sent { get; } = new();
+
+    /// <summary>The slot of the backend that speaks, or spoke last.</summary>
+    public SlotLease Lease { get; private set; } = lease;
+
+    private InferenceRequest Request => ticket.Request;
+
+    private CancellationToken Aborted => context.RequestAborted;
+
+    /// <summary>Finds somebody to say the rest; null when nobody can.</summary>
+    public async ValueTask<RelaySource?> ContinueAsync()
+    {
+        while (++_breaks <= MostBreaks && ContinuationRequest.Create(Request.Endpoint, Request.Body.Bytes, Sent, Sent.Tokens) is not null)
+        {
+            _result = "failed";
+            var broken = Lease.Backend;
+            GiveBack();
+            if (!await DeathNews.IsDeadAsync(broken, time, Aborted))
+            {
+                ticket.FailedOn(broken);
+            }
+
+            var next = await scheduler.AcquireAsync(ticket, Aborted);
+            if (!next.IsAcquired)
+            {
+                break;
+            }
+
+            Lease = next;
+            try
+            {
+                if (await AskAsync(next) is { } source)
+                {
+                    Log.StreamContinued(logger, Request.Id, broken.Name, next.Backend.Name, Sent.Tokens);
+                    _result = "recovered";
+                    return source;
+                }
+
+                break;
+            }
+            catch (Exception e) when (!Aborted.IsCancellationRequested && e is HttpRequestException or IOException or OperationCanceledException or ObjectDisposedException)
+            {
+                // The last of them: its client goes with a backend that died between the grant and this.
+                Log.ContinuationFailed(logger, Request.Id, next.Backend.Name, e.GetBaseException().Message);
+            }
+        }
+
+        return null;
+    }
+
+    /// <summary>Says how the stream ended: counts what became of its breaks.</summary>
+    public void Ended(bool isComplete)
+    {
+        if (_breaks > 0)
+        {
+            metrics.Recovered(Request.Model.Name, isComplete ? "recovered" : _result == "recovered" ? "failed" : _result);
+        }
+    }
+
+    public void Dispose()
+    {
+        Lease.Dispose();
+        _response?.Dispose();
+        _timer?.Dispose();
+    }
+
+    private void GiveBack()
+    {
+        Lease.End(LeaseEnd.Abandoned, UpstreamOutcome.Fault);
+        Lease.Dispose();
+        _response?.Dispose();
+        _timer?.Dispose();
+        (_response, _timer) = (null, null);
+    }
+
+    /// <summary>Null when this backend will not continue it, and no other one either.</summary>
+    private async Task<RelaySource?> AskAsync(SlotLease lease)
+    {
+        var timeouts = Request.Model.Options.Timeouts;
+        var invoker = invokers.For(lease.Backend, timeouts.Connect);
+        _timer = new RelayTimer(time, timeouts.FirstToken, timeouts.BetweenTokens, timeouts.Total, lease.Backend.Gone, Aborted);
+
+        // Of one text two tokenisers' counts may differ: an event is one token at least, and what the server counts in its prompt is taken off its prompt.
+        var inPrompt = await CountAsync(invoker, lease.Backend) ?? Sent.Tokens;
+        var tokens = Math.Max(inPrompt, Sent.Tokens);
+        if (ContinuationRequest.Create(Request.Endpoint, Request.Body.Bytes, Sent, tokens) is not { } body)
+        {
+            return null;
+        }
+
+        using var message = new HttpRequestMessage(HttpMethod.Post, default(Uri)) { Content = new ByteArrayContent(body) };
+        BackendRequest.Describe(message, Request, lease.Backend, context.Request.Headers, body.Length, context.Features.Get<Activity>()?.Id);
+        _response = await invoker.SendAsync(message, _timer.Token);
+        if (_response.StatusCode != HttpStatusCode.OK || _response.Content.Headers.ContentType?.MediaType != "text/event-stream" || BackendHead.Fault(_response) is not null)
+        {
+            lease.End(LeaseEnd.Finished, UpstreamOutcome.Client);
+            Log.ContinuationFailed(logger, Request.Id, lease.Backend.Name, $"it answered with status {(int)_response.StatusCode}");
+            return (int)_response.StatusCode is >= 400 and < 500 ? null : throw new IOException("The backend did not continue the stream.");
+        }
+
+        lease.MarkStarted();
+        var splice = new Splice(Sent, tokens, inPrompt, Request.Body.Bytes);
+        return new RelaySource(new SplicedStream(await _response.Content.ReadAsStreamAsync(_timer.Token), splice), _timer) { OnProgress = lease.Backend.Traffic.Came };
+    }
+
+    /// <summary>Tokens of the text that was sent, as this backend counts them behind a line end; null when it does not say.</summary>
+    /// <remarks>Counted as a difference: some tokenisers put a space before any text.</remarks>
+    private async Task<int?> CountAsync(HttpMessageInvoker invoker, Backend backend)
+    {
+        using var limit = new CancellationTokenSource(CountWithin, time);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(limit.Token, _timer!.Token);
+        try
+        {
+            return await TokensAsync(invoker, backend, "\n"u8.ToArray(), either.Token) is { } before
+                && await TokensAsync(invoker, backend, [(byte)'\n', .. Sent.Text], either.Token) is { } both
+                ? both - before
+                : null;
+        }
+        catch (Exception e) when (e is HttpRequestException or IOException or JsonException or InvalidOperationException || (e is OperationCanceledException && limit.IsCancellationRequested))
+        {
+            return null;
+        }
+    }
+
+    private static async Task<int?> TokensAsync(HttpMessageInvoker invoker, Backend backend, byte[] text, CancellationToken cancellationToken)
+    {
+        using var body = new MemoryStream();
+        using (var json = new Utf8JsonWriter(body))
+        {
+            json.WriteStartObject();
+            json.WriteString("content", text);
+            json.WriteBoolean("add_special", false);
+            json.WriteEndObject();
+        }
+
+        using var message = new HttpRequestMessage(HttpMethod.Post, new Uri(backend.Address.BaseUri, "tokenize")) { Content = new ByteArrayContent(body.ToArray()) };
+        message.Content.Headers.TryAddWithoutValidation("Content-Type", "application/json");
+        if (backend.ApiKey is { } key)
+        {
+            message.Headers.Authorization = new("Bearer", key);
+        }
+
+        using var response = await invoker.SendAsync(message, cancellationToken);
+        using var answer = await JsonDocument.ParseAsync(await response.Content.ReadAsStreamAsync(cancellationToken), cancellationToken: cancellationToken);
+        return response.IsSuccessStatusCode && answer.RootElement.TryGetProperty("tokens", out var tokens) && tokens.ValueKind == JsonValueKind.Array
+            ? tokens.GetArrayLength()
+            : null;
+    }
+}
