@@ -50,7 +50,7 @@ internal static class Gateways
     public static RequestBody Body(int tokens)
     {
         var bytes = Encoding.UTF8.GetBytes(new string('x', tokens * 4));
-        return RequestBody.ReadAsync(new MemoryStream(bytes), bytes.Length, new BodyBudget(long.MaxValue), CancellationToken.None).AsTask().Result!;
+        return RequestBody.ReadAsync(new MemoryStream(bytes), bytes.Length, new BodyBudget(long.MaxValue), TimeSpan.FromMinutes(1), TimeProvider.System, CancellationToken.None).AsTask().Result!;
     }
 
     /// <summary>Makes meters that nobody listens to.</summary>
