@@ -139,6 +139,8 @@ internal sealed record LivenessVerdict
             Cpu = CpuNotes.Begin(sample.Process, at),
             Traffic = sample.Traffic,
             StoppedSince = sample.Process.IsStopped ? at : null,
+            Unanswered = sample is { IsLate: false, Slots.Answer: SlotsAnswer.None } ? 1 : 0,
+            UnansweredSince = at,
             IsTold = isTold,
             Slots = isTold ? [.. sample.Slots!.Value.Slots.Select(slot => new SlotNotes(slot, at))] : default,
         };
