@@ -105,6 +105,11 @@ internal sealed class ChildProcess : IChildProcess
 
     public async Task CleanUpAsync(CancellationToken cancellationToken)
     {
+        if (_hasLifeline)
+        {
+            CutLifeline(); // somebody may have killed the shell alone: then its watcher still ends the rest
+        }
+
         for (var wait = 2; KillRest(); wait = Math.Min(wait * 2, 100))
         {
             await Task.Delay(TimeSpan.FromMilliseconds(wait), TimeProvider.System, cancellationToken); // a real process ends in real time
@@ -152,7 +157,15 @@ internal sealed class ChildProcess : IChildProcess
         return new(own.IsStopped, true, all.CpuTicks, all.ReadBytes);
     }
 
-    public void Dispose() => _process.Dispose();
+    public void Dispose()
+    {
+        if (_hasLifeline)
+        {
+            CutLifeline();
+        }
+
+        _process.Dispose();
+    }
 
     private void CutLifeline()
     {

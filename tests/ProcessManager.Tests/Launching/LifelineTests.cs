@@ -80,6 +80,18 @@ public sealed class LifelineTests : IDisposable
         await Eventually.TrueAsync(() => ProcessIdentity.Of(grandchild) is null, "no grandchild", Ct);
     }
 
+    [Fact]
+    public async Task Shell_IsKilledAlone_TheChildGoesAllTheSame()
+    {
+        using var child = await LaunchAsync("echo $$; sleep 1000");
+        await Eventually.TrueAsync(() => _lines.Count == 1, "its pid", Ct);
+        var own = ProcessIdentity.Of(int.Parse(_lines.First(), CultureInfo.InvariantCulture))!.Value;
+        Signals.ToProcess(child.Pid, Signals.Kill);
+        Assert.Equal(137, await child.Ended.WaitAsync(TimeSpan.FromSeconds(20), Ct));
+        await child.CleanUpAsync(Ct);
+        await Eventually.TrueAsync(() => !own.IsAlive, "no child", Ct);
+    }
+
     private Task UntilSaid(string line) => Eventually.TrueAsync(() => _lines.Contains(line), line, Ct);
 
     private Task<IChildProcess> LaunchAsync(string script) => _launcher.LaunchAsync(Request(script), Ct);
