@@ -31,8 +31,8 @@ internal static partial class Log
         "Programs of util-linux are missing or too old: {Missing}. Without setpriv a killed gateway leaves its servers behind; without setsid signals reach a server, but not what it started. Install util-linux.")]
     public static partial void LaunchChainIncomplete(ILogger logger, string missing);
 
-    [LoggerMessage(2011, LogLevel.Warning, "On this system a killed gateway leaves its servers behind: end them by hand.")]
-    public static partial void NoLaunchChain(ILogger logger);
+    [LoggerMessage(2011, LogLevel.Warning, "Without {Missing} a killed gateway leaves its servers behind until the next one starts.")]
+    public static partial void NoLaunchChain(ILogger logger, string missing);
 
     [LoggerMessage(2012, LogLevel.Warning, "{Backend} does not tell its slots on /props ({Reason}); {Slots} is assumed.")]
     public static partial void SlotsUnknown(ILogger logger, string backend, string reason, int slots);

@@ -12,12 +12,13 @@ internal sealed class ChildProcess : IChildProcess
     private static readonly TimeSpan DrainPatience = TimeSpan.FromMilliseconds(500);
     private readonly Process _process;
     private readonly bool _ownGroup;
+    private readonly bool _hasLifeline;
     private readonly OutputPump[] _pumps;
     private readonly TaskCompletionSource<int> _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
-    private ChildProcess(Process process, bool ownGroup, LaunchRequest request)
+    private ChildProcess(Process process, LaunchChain chain, LaunchRequest request)
     {
-        (_process, _ownGroup, Pid) = (process, ownGroup, process.Id);
+        (_process, _ownGroup, _hasLifeline, Pid) = (process, chain.OwnGroup, chain.HasLifeline, process.Id);
         _pumps =
         [
             OutputPump.Start(process.StandardOutput.BaseStream, $"{request.Name} stdout", request.OnLine),
@@ -30,7 +31,7 @@ internal sealed class ChildProcess : IChildProcess
     public Task<int> Ended => _ended.Task;
 
     /// <summary>Starts the process on the calling thread, whose end would be the child's.</summary>
-    public static ChildProcess Start(ProcessStartInfo info, bool ownGroup, LaunchRequest request)
+    public static ChildProcess Start(ProcessStartInfo info, LaunchChain chain, LaunchRequest request)
     {
         var process = new Process { StartInfo = info, EnableRaisingEvents = true };
         try
@@ -46,8 +47,12 @@ internal sealed class ChildProcess : IChildProcess
                 }
             };
             process.Start();
-            process.StandardInput.Close(); // nothing to read: a program that asks a question gets an end of file and not a hang
-            var started = new ChildProcess(process, ownGroup, request);
+            if (!chain.HasLifeline)
+            {
+                process.StandardInput.Close(); // nothing to read: a program that asks a question gets an end of file and not a hang
+            }
+
+            var started = new ChildProcess(process, chain, request);
             Volatile.Write(ref child, started);
             if (Volatile.Read(ref exitedEarly) == 1)
             {
@@ -66,7 +71,10 @@ internal sealed class ChildProcess : IChildProcess
     public void Terminate()
     {
         Signal(Signals.Terminate);
-        Signal(Signals.Continue);
+        if (!_hasLifeline)
+        {
+            Signal(Signals.Continue); // the shell in between sends it by itself, and takes one signal at a time
+        }
     }
 
     public void Kill()
@@ -74,6 +82,12 @@ internal sealed class ChildProcess : IChildProcess
         if (_ownGroup)
         {
             Signal(Signals.Kill);
+            return;
+        }
+
+        if (_hasLifeline)
+        {
+            CutLifeline(); // not SIGKILL: it would end the shell that ends the rest
             return;
         }
 
@@ -91,6 +105,11 @@ internal sealed class ChildProcess : IChildProcess
 
     public async Task CleanUpAsync(CancellationToken cancellationToken)
     {
+        if (_hasLifeline)
+        {
+            CutLifeline(); // somebody may have killed the shell alone: then its watcher still ends the rest
+        }
+
         for (var wait = 2; KillRest(); wait = Math.Min(wait * 2, 100))
         {
             await Task.Delay(TimeSpan.FromMilliseconds(wait), TimeProvider.System, cancellationToken); // a real process ends in real time
@@ -138,7 +157,27 @@ internal sealed class ChildProcess : IChildProcess
         return new(own.IsStopped, true, all.CpuTicks, all.ReadBytes);
     }
 
-    public void Dispose() => _process.Dispose();
+    public void Dispose()
+    {
+        if (_hasLifeline)
+        {
+            CutLifeline();
+        }
+
+        _process.Dispose();
+    }
+
+    private void CutLifeline()
+    {
+        try
+        {
+            _process.StandardInput.Close();
+        }
+        catch (Exception e) when (e is IOException or InvalidOperationException)
+        {
+            // Ended in between.
+        }
+    }
 
     private void OnExited() => _ended.TrySetResult(_process.ExitCode);
 

@@ -11,13 +11,35 @@ namespace LlmGateway.ProcessManager.Launching;
 /// prlimit --core=0:0                           no dumps: they hold prompts, and delay a restart by gigabytes
 /// setsid                                       a session and process group of its own: signals reach all of it and nothing else
 /// </code>
-/// They are Linux's; elsewhere the chain is empty, a child is started plainly, and no orphan guard exists.
+/// They are Linux's. macOS has neither; there a shell stands between, holds the read end of a pipe whose other end is the gateway's, and ends the
+/// child's process group when the pipe ends (<see cref="Lifeline"/>). Windows ties children to the gateway by a job (<see cref="WindowsJob"/>) and
+/// starts them plainly.
 /// </remarks>
 /// <param name="Prefix">What is put before the program.</param>
 /// <param name="Missing">Links that this machine lacks, or whose options it does not know (busybox).</param>
 /// <param name="OwnGroup">True when children lead a process group of their own.</param>
-internal sealed record LaunchChain(ImmutableArray<string> Prefix, ImmutableArray<string> Missing, bool OwnGroup)
+/// <param name="HasLifeline">True when the end of its input ends a child at once.</param>
+internal sealed record LaunchChain(ImmutableArray<string> Prefix, ImmutableArray<string> Missing, bool OwnGroup, bool HasLifeline = false)
 {
+    /// <summary>Runs the program as a job, and so in a process group of its own; passes SIGTERM and SIGCONT on; ends the group when the input ends.</summary>
+    private const string LifelineScript = """
+        set -m
+        exec 3<&0
+        pass() { again=1; if [ "$child" ]; then kill -$1 -$child; kill -CONT -$child; else early=1; fi; }
+        trap 'pass TERM' TERM
+        trap 'pass CONT' CONT
+        "$@" </dev/null 3<&- &
+        child=$!
+        [ -z "$early" ] || kill -TERM -$child
+        { read -r ignored <&3; kill -KILL -$child; } >/dev/null 2>&1 &
+        watcher=$!
+        exec 3<&- >/dev/null 2>&1
+        while :; do again=; wait $child; code=$?; [ "$again" ] || break; done
+        kill -KILL -$child
+        kill -KILL -$watcher
+        exit $code
+        """;
+
     private static readonly ImmutableArray<ImmutableArray<string>> Links =
     [
         ["setpriv", "--pdeathsig", "SIGKILL", "--no-new-privs", "--"],
@@ -28,12 +50,22 @@ internal sealed record LaunchChain(ImmutableArray<string> Prefix, ImmutableArray
 
     public static LaunchChain None { get; } = new([], [], OwnGroup: false);
 
+    /// <summary>The way of a system that has a shell with jobs and no parent-death signal.</summary>
+    /// <param name="shell">bash: a plain POSIX shell has no jobs without a terminal.</param>
+    public static LaunchChain Lifeline(string shell) => new([shell, "-c", LifelineScript.ReplaceLineEndings("\n"), "llm-gateway-child"], [], OwnGroup: false, HasLifeline: true);
+
     /// <summary>Tries each link once and keeps those that work.</summary>
     public static LaunchChain Detect()
     {
+        if (OperatingSystem.IsWindows())
+        {
+            return WindowsJob.TryTieChildrenToThisProcess() ? None : None with { Missing = ["a job of its own"] };
+        }
+
         if (!OperatingSystem.IsLinux())
         {
-            return None;
+            const string Shell = "/bin/bash";
+            return File.Exists(Shell) ? Lifeline(Shell) : None with { Missing = ["bash"] };
         }
 
         var prefix = ImmutableArray.CreateBuilder<string>();

@@ -16,8 +16,13 @@ internal sealed class Launcher : ILauncher, IDisposable
     private readonly Lazy<LaunchChain> _chain;
 
     public Launcher(ILogger<Launcher> logger)
+        : this(() => Detect(logger))
     {
-        _chain = new(() => Detect(logger));
+    }
+
+    internal Launcher(Func<LaunchChain> chain)
+    {
+        _chain = new(chain);
         new Thread(Run) { IsBackground = true, Name = "child launcher" }.Start();
     }
 
@@ -30,7 +35,7 @@ internal sealed class Launcher : ILauncher, IDisposable
                 try
                 {
                     var chain = _chain.Value;
-                    done.SetResult(ChildProcess.Start(StartInfo(request, chain), chain.OwnGroup, request));
+                    done.SetResult(ChildProcess.Start(StartInfo(request, chain), chain, request));
                 }
                 catch (Exception e) when (e is not OutOfMemoryException)
                 {
@@ -46,13 +51,17 @@ internal sealed class Launcher : ILauncher, IDisposable
     private static LaunchChain Detect(ILogger logger)
     {
         var chain = LaunchChain.Detect();
-        if (!OperatingSystem.IsLinux())
+        if (!chain.Missing.IsEmpty)
         {
-            Log.NoLaunchChain(logger);
-        }
-        else if (!chain.Missing.IsEmpty)
-        {
-            Log.LaunchChainIncomplete(logger, string.Join(", ", chain.Missing));
+            var missing = string.Join(", ", chain.Missing);
+            if (OperatingSystem.IsLinux())
+            {
+                Log.LaunchChainIncomplete(logger, missing);
+            }
+            else
+            {
+                Log.NoLaunchChain(logger, missing);
+            }
         }
 
         return chain;

@@ -5,6 +5,7 @@ using System.Diagnostics;
 namespace LlmGateway.ProcessManager.Sampling;
 
 /// <summary>What .NET tells about processes on every system: CPU time and resident memory of the launched process alone.</summary>
+/// <remarks>Nothing on macOS: there the launched process is a shell in between, and its numbers would be a lie.</remarks>
 internal sealed class PortableProcessReader : IProcessReader
 {
     public IReadOnlyDictionary<int, ImmutableArray<int>> Members(IReadOnlySet<int> groups) =>
@@ -12,6 +13,11 @@ internal sealed class PortableProcessReader : IProcessReader
 
     public ProcessReading? Read(int pid)
     {
+        if (OperatingSystem.IsMacOS())
+        {
+            return null;
+        }
+
         try
         {
             using var process = Process.GetProcessById(pid);
