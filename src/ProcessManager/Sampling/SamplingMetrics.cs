@@ -27,8 +27,8 @@ internal sealed class SamplingMetrics : IDisposable
             "llmgateway_host_memory_available", () => One(_current().Host.MemoryAvailableBytes), "By", "Memory that can still be taken, on the machine or within the container's limit.");
         _meter.CreateObservableGauge(
             "llmgateway_host_memory", () => One(_current().Host.MemoryTotalBytes), "By", "Memory of the machine, or the container's limit.");
-        _meter.CreateObservableGauge("llmgateway_host_pressure", Pressures, "1", "Share of the last 10 s in which some (or all) work waited for the resource.");
-        _meter.CreateObservableGauge("llmgateway_gpu_utilization", () => PerGpu(gpu => gpu.Utilization), "1", "Share of time in which the GPU worked.");
+        _meter.CreateObservableGauge("llmgateway_host_pressure_ratio", Pressures, description: "Share of the last 10 s in which some (or all) work waited for the resource.");
+        _meter.CreateObservableGauge("llmgateway_gpu_utilization_ratio", () => PerGpu(gpu => gpu.Utilization), description: "Share of time in which the GPU worked.");
         _meter.CreateObservableGauge("llmgateway_gpu_memory_used", () => PerGpu(gpu => gpu.MemoryUsedBytes), "By", "Memory in use on the GPU, by everybody.");
         _meter.CreateObservableGauge("llmgateway_gpu_memory", () => PerGpu(gpu => gpu.MemoryTotalBytes), "By", "All memory of the GPU.");
     }
