@@ -165,10 +165,11 @@ function modelGroup(model, readOnly, open) {
       text(queue, queueText(next.queue));
       attr(queue, 'class', `queue ${next.queue.oldestAgeSeconds >= 5 || next.queue.depth > next.queue.limit * 0.8 ? 'warn' : ''}`);
       lines.show(history?.models[next.name]);
-      const own = next.replicas.some(replica => replica.kind !== 'remote');
+      const own = next.replicas.every(replica => replica.kind !== 'remote');
       roll.hidden = !own || next.replicas.length === 0;
-      load.hidden = next.state !== 'stopped';
-      unload.hidden = next.state === 'stopped';
+      const down = ['stopped', 'unloaded'].includes(next.state);
+      load.hidden = !own || !down;
+      unload.hidden = !own || down;
       sync(body, replicas, replica => replica.backend, replica => backendRow(replica, open), (row, replica) => row.show(replica, history?.backends[replica.backend], now));
     },
   };

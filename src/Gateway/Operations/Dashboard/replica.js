@@ -45,7 +45,7 @@ export function replicaSheet(readOnly) {
       ['Slots', slots.element],
       ['CPU', replica.cpuPercent == null ? '–' : `${Math.round(replica.cpuPercent)} % of a core`],
       ['Memory', memory.element],
-      ['Estimate, budget', `${bytes(replica.estimatedBytes)}, ${bytes(status.gateway.memory.budgetBytes)} for all`],
+      ['Estimate, budget', `${bytes(replica.estimatedBytes || null)}, ${bytes(status.gateway.memory.budgetBytes)} for all`],
       ['Breaker', words(replica.breaker ?? '–')],
       ['Restarts', replica.restartsInWindow == null ? '–' : `${replica.restartsInWindow} of ${replica.maxRestarts ?? '?'} in the window`],
       ['Probes', replica.probes ? `startup ${replica.probes.startup}, readiness ${replica.probes.readiness}, liveness ${replica.probes.liveness}` : '–'],

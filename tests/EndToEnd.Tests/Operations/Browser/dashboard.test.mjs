@@ -151,7 +151,8 @@ test('a request is cancelled from the list', async () => {
   const line = page.locator('#requests tr', { hasText: 'gemma-3-27b' }).filter({ hasText: 'running' }).first();
   await line.getByRole('button', { name: 'Cancel' }).click();
   await page.locator('#confirm').getByRole('button', { name: 'Cancel' }).click();
-  await page.locator('#requests tr', { hasText: 'cancelled in flight' }).first().waitFor();
+  await page.locator('.toast.good', { hasText: 'Cancel of request' }).waitFor();
+  await page.locator('#requests tr', { hasText: 'gemma-3-27b' }).filter({ hasText: 'cancelled in flight' }).first().waitFor();
   await running.end();
   quiet();
 });
