@@ -90,6 +90,7 @@ internal sealed class GatewayHost : IAsyncDisposable
             Log.ConfigurationWarning(_logger, warning);
         }
 
+        await _data.Services.GetRequiredService<ModelKeeper>().PrepareAsync();
         await _management.StartAsync(cancellationToken);
         await _data.StartAsync(cancellationToken);
         await File.WriteAllTextAsync(UrlFile, ManagementUrls.First() + "\n", cancellationToken);
@@ -107,10 +108,11 @@ internal sealed class GatewayHost : IAsyncDisposable
     public async Task StopAsync(string signal, CancellationToken hurry)
     {
         var lifecycle = Lifecycle;
-        Log.Draining(_logger, signal, lifecycle.InFlight, _options.Gateway.DrainTimeout);
+        var patience = _data.Services.GetRequiredService<LiveCatalogue>().Options.Gateway.DrainTimeout;
+        Log.Draining(_logger, signal, lifecycle.InFlight, patience);
         try
         {
-            await lifecycle.DrainAsync().WaitAsync(_options.Gateway.DrainTimeout, hurry);
+            await lifecycle.DrainAsync().WaitAsync(patience, hurry);
         }
         catch (Exception e) when (e is TimeoutException or OperationCanceledException)
         {

@@ -27,11 +27,11 @@ internal sealed class BackendSources(
     public void Start(string model) => _sources[model].Start();
 
     /// <summary>Says what it means that a model's processes are not wanted: stopped, loadable, or given up.</summary>
-    public void SetDown(string model, BackendCondition condition)
+    public void SetDown(string model, BackendCondition condition, string? because = null)
     {
         if (_sources.TryGetValue(model, out var source))
         {
-            (source as SupervisedBackends)?.SetDown(condition);
+            (source as SupervisedBackends)?.SetDown(condition, because);
         }
     }
 

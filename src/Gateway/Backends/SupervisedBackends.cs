@@ -13,6 +13,7 @@ internal sealed class SupervisedBackends : IBackendSource
     private volatile bool _hasSlotsEndpoint;
     private volatile bool _isRolling;
     private volatile BackendCondition _down = BackendCondition.Loadable;
+    private volatile string? _downBecause;
 
     public SupervisedBackends(Model model, IReplicaSet replicas, BackendRegistry registry)
     {
@@ -43,9 +44,11 @@ internal sealed class SupervisedBackends : IBackendSource
     }
 
     /// <summary>Says what a replica that is not wanted means to whoever waits: stopped for good, loadable, or given up.</summary>
-    public void SetDown(BackendCondition condition)
+    /// <param name="condition">What to hope for.</param>
+    /// <param name="because">One sentence for a person; null leaves it to the condition.</param>
+    public void SetDown(BackendCondition condition, string? because = null)
     {
-        _down = condition;
+        (_down, _downBecause) = (condition, because);
         ReportAll();
     }
 
@@ -107,7 +110,7 @@ internal sealed class SupervisedBackends : IBackendSource
         }
 
         var condition = Condition(status);
-        var because = condition == BackendCondition.Loadable ? "It is not loaded; the next request loads it." : status.NotRoutableBecause;
+        var because = condition == BackendCondition.Loadable ? _downBecause ?? "It is not loaded; the next request loads it." : status.NotRoutableBecause;
         _registry.Report(status.Model, new BackendEntry(status.Backend, condition, backend, status.UsableSlots, status, because));
     }
 

@@ -62,7 +62,7 @@ internal sealed class LlamaSwapImport
         document["Models"] = _models;
         foreach (var (key, value) in _source)
         {
-            NoteRest("", key, value, ["healthCheckTimeout", "apiKeys", "models", "groups", "hooks", "peers", "macros", "startPort", "globalTTL", "matrix"]);
+            NoteRest("", key, value, ["healthCheckTimeout", "apiKeys", "models", "groups", "hooks", "peers", "macros", "startPort", "globalTTL", "unloadTimeout", "matrix", "routing"]);
         }
 
         return new(document, [.. _notes.Distinct()]);
@@ -92,6 +92,11 @@ internal sealed class LlamaSwapImport
         Environment(model, macros, source["env"] as JsonArray, path);
         Aliases(model, source["aliases"] as JsonArray);
         Ttl(model, source);
+        if ((Whole(source["unloadTimeout"]) is > 0 and var own ? own : Whole(_source["unloadTimeout"])) is > 0 and var grace)
+        {
+            model["StopTimeout"] = Seconds(Math.Min(grace, 600));
+        }
+
         CheckEndpoint(model, Text(source["checkEndpoint"]), macros, path);
         Filters(model, source["filters"] as JsonObject, path);
         Timeouts(model, source["timeouts"] as JsonObject, path);
@@ -119,7 +124,7 @@ internal sealed class LlamaSwapImport
 
         foreach (var (key, value) in source)
         {
-            NoteRest($"{path}.", key, value, ["cmd", "proxy", "env", "aliases", "ttl", "checkEndpoint", "filters", "timeouts", "concurrencyLimit", "cmdStop", "macros"]);
+            NoteRest($"{path}.", key, value, ["cmd", "proxy", "env", "aliases", "ttl", "unloadTimeout", "checkEndpoint", "filters", "timeouts", "concurrencyLimit", "cmdStop", "macros"]);
         }
 
         return model;
@@ -134,7 +139,9 @@ internal sealed class LlamaSwapImport
             return null;
         }
 
-        var words = ShellWords.Split(macros.Replace(command, path));
+        // Comments go first: a macro in one must not become a part of the command.
+        var lines = command.Split('\n').Where(line => !line.TrimStart().StartsWith('#'));
+        var words = ShellWords.Split(macros.Replace(string.Join('\n', lines), path));
         if (words.IsEmpty)
         {
             _notes.Add($"{path}.cmd: is empty.");
@@ -243,14 +250,21 @@ internal sealed class LlamaSwapImport
 
     private void Groups()
     {
-        if (_source["matrix"] is not null)
+        var routing = _source["routing"] as JsonObject;
+        var router = routing?["router"] as JsonObject;
+        if (_source["matrix"] is not null || Text(router?["use"]) == "matrix")
         {
             _notes.Add("matrix: has no equivalent; models live together as memory allows (Memory:Budget), and models of one Group exclude each other.");
             return;
         }
 
+        foreach (var (key, value) in routing ?? [])
+        {
+            NoteRest("routing.", key, value, ["router"]);
+        }
+
         var grouped = new HashSet<string>();
-        foreach (var (name, node) in _source["groups"] as JsonObject ?? [])
+        foreach (var (name, node) in (_source["groups"] ?? router?["settings"]?["groups"]) as JsonObject ?? [])
         {
             var group = node as JsonObject ?? [];
             var (swap, exclusive) = (Truth(group["swap"]) ?? true, Truth(group["exclusive"]) ?? true);

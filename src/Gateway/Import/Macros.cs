@@ -70,7 +70,7 @@ internal sealed partial class Macros
     {
         foreach (var (name, value) in values ?? [])
         {
-            _values[name] = value?.ToString() ?? "";
+            _values[name] = value?.ToString().Trim() ?? "";
         }
     }
 

@@ -133,7 +133,11 @@ internal sealed class BodyBudget(long limit)
     private long _held;
 
     /// <summary>Bytes that a single body may have.</summary>
-    public long LongestBody { get; init; } = long.MaxValue;
+    public long LongestBody
+    {
+        get => Volatile.Read(ref field);
+        set => Volatile.Write(ref field, value);
+    } = long.MaxValue;
 
     public long Held => Volatile.Read(ref _held);
 

@@ -9,7 +9,10 @@ internal abstract record KeeperMessage
     /// <summary>Something may have changed: look.</summary>
     public sealed record Look : KeeperMessage;
 
-    /// <summary>The first configuration comes into force.</summary>
+    /// <summary>The models of the first configuration come in.</summary>
+    public sealed record Prepare(TaskCompletionSource Done) : KeeperMessage;
+
+    /// <summary>What is wanted may be started.</summary>
     public sealed record Begin : KeeperMessage;
 
     /// <summary>Another configuration comes into force; answers with what is being done about it.</summary>

@@ -8,6 +8,7 @@ using LlmGateway.Gateway.Requests;
 using LlmGateway.Gateway.Scaling.Residency;
 using LlmGateway.Gateway.Scheduling;
 using LlmGateway.Gateway.Telemetry;
+using LlmGateway.ProcessManager.Supervision;
 
 namespace LlmGateway.Gateway.Scaling;
 
@@ -35,6 +36,7 @@ internal sealed class ModelKeeper : IAsyncDisposable
     private readonly Lock _lock = new();
     private readonly LiveCatalogue _live;
     private readonly KeyRing _keys;
+    private readonly BodyBudget _bodies;
     private readonly Scheduler _scheduler;
     private readonly BackendSources _sources;
     private readonly BackendRegistry _registry;
@@ -47,10 +49,13 @@ internal sealed class ModelKeeper : IAsyncDisposable
     private CancellationTokenSource _superseded = new();
     private int _lookPosted;
 
+    /// <summary>False until the listeners are bound: nothing is launched for a gateway that can't be reached. The loop's own.</summary>
+    private bool _isOpen;
+
     public ModelKeeper(
-        LiveCatalogue live, KeyRing keys, Scheduler scheduler, BackendSources sources, BackendRegistry registry, ModelMemory memory, EventFeed feed, TimeProvider time, ILogger<ModelKeeper> logger)
+        LiveCatalogue live, KeyRing keys, BodyBudget bodies, Scheduler scheduler, BackendSources sources, BackendRegistry registry, ModelMemory memory, EventFeed feed, TimeProvider time, ILogger<ModelKeeper> logger)
     {
-        (_live, _keys, _scheduler, _sources, _registry, _memory, _feed, _time, _logger) = (live, keys, scheduler, sources, registry, memory, feed, time, logger);
+        (_live, _keys, _bodies, _scheduler, _sources, _registry, _memory, _feed, _time, _logger) = (live, keys, bodies, scheduler, sources, registry, memory, feed, time, logger);
         registry.Changed += OnBackendsChanged;
         scheduler.Demanded += OnDemanded;
         _clock = time.CreateTimer(_ => Look(), null, LookPeriod, LookPeriod);
@@ -60,7 +65,15 @@ internal sealed class ModelKeeper : IAsyncDisposable
     /// <summary>What one process of each local model takes, as far as it is known.</summary>
     public FrozenDictionary<string, Footprint> Estimates { get; private set; } = FrozenDictionary<string, Footprint>.Empty;
 
-    /// <summary>Brings in the models of the first configuration; returns at once.</summary>
+    /// <summary>Brings in the models of the first configuration: from now on requests may wait for them. Nothing is started yet.</summary>
+    public async Task PrepareAsync()
+    {
+        var done = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        await _mailbox.Writer.WriteAsync(new KeeperMessage.Prepare(done));
+        await done.Task;
+    }
+
+    /// <summary>Begins to load what is wanted; returns at once.</summary>
     public void Start() => Post(new KeeperMessage.Begin());
 
     /// <summary>Puts a configuration into force: only what differs is touched. A later call overtakes an earlier one that still waits for a backend.</summary>
@@ -191,6 +204,7 @@ internal sealed class ModelKeeper : IAsyncDisposable
                 // A fault costs this message, not the keeper: without one nothing would ever be loaded again.
                 Log.KeeperFailed(_logger, message.GetType().Name, e);
                 (message as KeeperMessage.Apply)?.Begun.TrySetException(e);
+                (message as KeeperMessage.Prepare)?.Done.TrySetException(e);
                 (message as KeeperMessage.Asked)?.Done.TrySetException(e);
             }
         }
@@ -209,8 +223,12 @@ internal sealed class ModelKeeper : IAsyncDisposable
             case KeeperMessage.Look:
                 Volatile.Write(ref _lookPosted, 0);
                 break;
+            case KeeperMessage.Prepare prepare:
+                Prepare();
+                prepare.Done.SetResult();
+                break;
             case KeeperMessage.Begin:
-                Begin();
+                _isOpen = true;
                 break;
             case KeeperMessage.Apply apply:
                 apply.Begun.SetResult(Apply(apply));
@@ -230,7 +248,7 @@ internal sealed class ModelKeeper : IAsyncDisposable
         }
     }
 
-    private void Begin()
+    private void Prepare()
     {
         var catalogue = _live.Current;
         foreach (var model in catalogue.Models)
@@ -250,6 +268,8 @@ internal sealed class ModelKeeper : IAsyncDisposable
         }
         else if (IsWantedFromTheStart(model, catalogue))
         {
+            // Not for a request to load: it comes by itself.
+            _sources.SetDown(model.Name, BackendCondition.Coming);
             kept.WantedSince = _time.GetTimestamp();
         }
     }
@@ -271,6 +291,7 @@ internal sealed class ModelKeeper : IAsyncDisposable
 
         _live.Replace(next);
         _keys.Apply(next.Options.Keys);
+        _bodies.LongestBody = next.Options.Gateway.MaxRequestBody.Bytes;
         var work = new List<Task<string?>>();
         foreach (var kept in change.Removed.Select(name => _kept.GetValueOrDefault(name)).OfType<KeptModel>())
         {
@@ -367,6 +388,11 @@ internal sealed class ModelKeeper : IAsyncDisposable
     /// <summary>Looks at every model, decides, and sets going what was decided.</summary>
     private void Decide()
     {
+        if (!_isOpen)
+        {
+            return;
+        }
+
         foreach (var kept in _kept.Values)
         {
             Observe(kept);
@@ -411,8 +437,9 @@ internal sealed class ModelKeeper : IAsyncDisposable
             case ResidencyPhase.Loading or ResidencyPhase.Loaded when snapshot.Best == BackendCondition.Failed:
                 OnFailed(kept);
                 break;
-            case ResidencyPhase.Loading when snapshot.Best == BackendCondition.Loadable && _time.GetElapsedTime(kept.Since) > StartPatience:
+            case ResidencyPhase.Loading when _time.GetElapsedTime(kept.Since) > StartPatience && snapshot.Entries.All(entry => entry.Replica?.State == ReplicaState.Stopped):
                 kept.Enter(ResidencyPhase.Unloaded, _time.GetTimestamp());
+                _sources.SetDown(kept.Name, BackendCondition.Loadable);
                 KeptModel.Tell(kept.LoadWaiters, "It was stopped.");
                 break;
             case ResidencyPhase.Loaded:
@@ -521,7 +548,17 @@ internal sealed class ModelKeeper : IAsyncDisposable
     /// <summary>Says why it waits: to whoever is refused meanwhile, and once to whoever watches.</summary>
     private void Explain(KeptModel kept, string? shortage)
     {
+        if (kept.Shortage == shortage)
+        {
+            return;
+        }
+
         _scheduler.Explain(kept.Name, shortage);
+        if (kept.Phase == ResidencyPhase.Unloaded)
+        {
+            _sources.SetDown(kept.Name, BackendCondition.Loadable, shortage is null ? null : $"There is not enough memory: {shortage}.");
+        }
+
         if (shortage is not null && kept.Shortage is null)
         {
             Log.MemoryShort(_logger, kept.Name, shortage);

@@ -116,14 +116,14 @@ internal sealed class ModelQueue : IDisposable
     }
 
     /// <summary>Grants nothing new until <see cref="Resume"/>. Who waits keeps waiting, on the clock of a model that loads.</summary>
-    /// <param name="onlyIfIdle">Do it only when nothing runs and nobody waits.</param>
+    /// <param name="onlyIfIdle">Do it only when nothing runs and nobody waits; in a queue that is held already they may wait.</param>
     /// <returns>False when it was not done.</returns>
     public bool Hold(bool onlyIfIdle)
     {
         var decisions = default(Decisions);
         lock (_lock)
         {
-            if (onlyIfIdle && IsInUse_NeedsLock())
+            if (onlyIfIdle && (_isHeld ? IsBusy_NeedsLock() : IsInUse_NeedsLock()))
             {
                 return false;
             }
@@ -373,7 +373,9 @@ internal sealed class ModelQueue : IDisposable
         return lease;
     }
 
-    private bool IsInUse_NeedsLock() => _room.Count > 0 || _pool.Backends.Exists(static slots => slots.Busy + slots.Quarantined > 0);
+    private bool IsBusy_NeedsLock() => _pool.Backends.Exists(static slots => slots.Busy + slots.Quarantined > 0);
+
+    private bool IsInUse_NeedsLock() => _room.Count > 0 || IsBusy_NeedsLock();
 
     private void Refuse_NeedsLock(ApiError refusal, ref Decisions decisions)
     {

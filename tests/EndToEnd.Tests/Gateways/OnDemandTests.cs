@@ -145,12 +145,15 @@ public sealed class OnDemandTests
         await using var gateway = await GatewayProcess.StartAsync(
             """
             { "Models": {
-              "a": { "Kind": "simulator", "Group": "g", "Args": ["--sim-token-rate", "50"] },
-              "b": { "Kind": "simulator", "Group": "g", "Args": ["--sim-token-rate", "50"] } } }
+              "a": { "Kind": "simulator", "Group": "g", "Args": ["--sim-token-rate", "20"] },
+              "b": { "Kind": "simulator", "Group": "g", "Args": ["--sim-token-rate", "20"] } } }
             """, Ct);
         await gateway.UntilAsync(status => status.Model("a").State == "ready" && status.Model("b").State == "unloaded", "the first of the group", Ct);
-        var answers = await Task.WhenAll(gateway.Data.StreamAllAsync(12, "a", 40, Ct), gateway.Data.StreamAllAsync(12, "b", 40, Ct));
+
+        // More work for each than one turn: whoever has served for 5 s makes room although others wait for it.
+        var answers = await Task.WhenAll(gateway.Data.StreamAllAsync(20, "a", 30, Ct), gateway.Data.StreamAllAsync(20, "b", 30, Ct));
         Assert.All(answers.SelectMany(all => all), answer => Assert.True(answer.IsWhole, answer.ToString()));
+        Assert.Contains("finishes what runs and makes room for b", await EventsAsync(gateway), StringComparison.Ordinal);
         Assert.Equal(1, await gateway.MetricAsync("llmgateway_managed_processes", Ct));
     }
 

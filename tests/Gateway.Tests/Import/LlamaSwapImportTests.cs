@@ -13,6 +13,7 @@ public sealed class LlamaSwapImportTests
         logLevel: debug
         startPort: 10001
         globalTTL: 900
+        unloadTimeout: 20
         sendLoadingState: true
         macros:
           "server": >
@@ -29,7 +30,7 @@ public sealed class LlamaSwapImportTests
             macros:
               "ctx": 16384
             cmd: |
-              # the large one
+              # the large one: ${server} is a macro
               ${server}
               --model '${models}/big one.gguf'
               ${sized} -np 2 --alias ${MODEL_ID}
@@ -99,7 +100,7 @@ public sealed class LlamaSwapImportTests
         Assert.Equal(["--model", "/srv/gguf/big one.gguf", "--ctx-size", "16384", "--alias", "org/big:q4"], model.Args);
         Assert.Equal(["gpt-4o", "gpt-4o-mini"], model.Aliases);
         Assert.Equal("0,1", model.Environment["CUDA_VISIBLE_DEVICES"]);
-        Assert.Equal((TimeSpan.FromMinutes(1), "10001-10100"), (model.IdleTimeout, model.Ports.ToString()));
+        Assert.Equal((TimeSpan.FromMinutes(1), "10001-10100", TimeSpan.FromSeconds(20)), (model.IdleTimeout, model.Ports.ToString(), model.StopTimeout));
         Assert.Equal(["temperature", "top_p"], model.StripParams);
         Assert.Equal(20, (int?)model.SetParams["top_k"]);
         Assert.Equal((TimeSpan.FromSeconds(20), TimeSpan.FromSeconds(90)), (model.Timeouts.Connect, model.Timeouts.FirstToken));
@@ -152,6 +153,23 @@ public sealed class LlamaSwapImportTests
         Assert.All(Load(imported).Models.Values, model => Assert.Equal("swap", model.Group));
         Assert.Contains(imported.Notes, note => note.Contains("one of them at a time", StringComparison.Ordinal));
         Assert.Null(Load(LlamaSwapImport.Read("models:\n  a: { cmd: llama-server -m a.gguf }\nmatrix: { sets: { x: a } }\n", _ => null)).Models["a"].Group);
+    }
+
+    [Fact]
+    public void Read_GroupsUnderRouting_AreThoseOfTheOldPlace()
+    {
+        const string Routed =
+            """
+            models:
+              a: { cmd: llama-server -m a.gguf }
+              b: { cmd: llama-server -m b.gguf }
+            routing:
+              router: { use: group, settings: { groups: { g: { exclusive: false, members: [a, b] } } } }
+              scheduler: { use: fifo }
+            """;
+        var imported = LlamaSwapImport.Read(Routed, _ => null);
+        Assert.All(Load(imported).Models.Values, model => Assert.Equal("g", model.Group));
+        Assert.Equal(["routing.scheduler: has no equivalent."], imported.Notes);
     }
 
     [Theory]

@@ -72,6 +72,38 @@ public sealed class ModelQueueTests
     }
 
     [Fact]
+    public async Task Hold_OnlyIfIdle_RefusesWhileSomethingRunsAndNeverGrantsAfterwards()
+    {
+        using var queue = Queue(Servers.Entry(Servers.Backend(), 1));
+        var lease = await queue.AcquireAsync(Ticket(), Ct);
+        var waiting = queue.AcquireAsync(Ticket(), Ct).AsTask();
+        Assert.False(queue.Hold(onlyIfIdle: true));
+        Assert.True(queue.Hold(onlyIfIdle: false));
+
+        // What runs ends; who waits goes on waiting, and does not keep the model from being unloaded.
+        Assert.False(queue.Hold(onlyIfIdle: true));
+        lease.End(LeaseEnd.Finished);
+        lease.Dispose();
+        Assert.False(waiting.IsCompleted);
+        Assert.True(queue.Hold(onlyIfIdle: true));
+        queue.Resume();
+        Assert.True((await waiting).IsAcquired);
+    }
+
+    [Fact]
+    public async Task Hold_Idle_ANewcomerWaitsOnTheClockOfAModelThatLoads()
+    {
+        using var queue = Queue(Servers.Entry(Servers.Backend(), 1));
+        Assert.True(queue.Hold(onlyIfIdle: true));
+        var waiting = queue.AcquireAsync(Ticket(), Ct).AsTask();
+        queue.Explain("it needs much");
+        _time.Advance(TimeSpan.FromSeconds(19));
+        Assert.False(waiting.IsCompleted);
+        _time.Advance(TimeSpan.FromSeconds(1));
+        Assert.Equal("insufficient_memory", (await waiting).Refusal?.Code);
+    }
+
+    [Fact]
     public async Task Acquire_BeforeAnySnapshot_Is503()
     {
         using var queue = new ModelQueue(Configured.Model(queue: Limits), _time, new Random(1), TestMeters.Scheduling(), (_, _) => { });
