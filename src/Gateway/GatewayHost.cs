@@ -14,6 +14,7 @@ using LlmGateway.ProcessManager;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
+using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 using HeldState = LlmGateway.ProcessManager.Orphans.StateDirectory;
 
 namespace LlmGateway.Gateway;
@@ -146,6 +147,7 @@ internal sealed class GatewayHost : IAsyncDisposable
     private WebApplication BuildDataPlane(TimeProvider time)
     {
         var builder = WebServer.CreateData(_options.Gateway);
+        builder.Services.Configure<SocketTransportOptions>(ClientSockets.Apply);
         builder.Services.AddSingleton(_telemetry.Meters).AddDataPlane(_configuration, time);
         builder.Services.Configure<ProcessManagerOptions>(options => options.StateDirectory = _state.Path);
         var app = builder.Build();
