@@ -40,6 +40,8 @@ internal static class DataPlaneServices
             .AddSingleton<ISlotCensus, SlotCensus>()
             .AddSingleton<SlotReclaimer>()
             .AddSingleton<SchedulingMetrics>()
+            .AddSingleton<SchedulingNews>()
+            .AddSingleton<KeyLimits>()
             .AddSingleton<Scheduler>()
             .AddSingleton<IReplicaTraffic, ReplicaTraffic>()
             .AddSingleton<BackendSources>()

@@ -32,9 +32,11 @@ internal sealed class InferenceHandler(
         var span = context.Features.Get<Activity>();
         RequestTrace.Describe(span, request);
         metrics.Began(request.Model.Name);
+        using var ticket = new QueueTicket(request);
         try
         {
-            outcome = await RunAsync(context, request);
+            outcome = await RunAsync(context, request, ticket);
+            ticket.IsServed = outcome is RequestOutcome.Ok or RequestOutcome.ClientError or RequestOutcome.CancelledInFlight;
         }
         catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)
         {
@@ -50,10 +52,15 @@ internal sealed class InferenceHandler(
         }
     }
 
-    private async Task<RequestOutcome> RunAsync(HttpContext context, InferenceRequest request)
+    private async Task<RequestOutcome> RunAsync(HttpContext context, InferenceRequest request, QueueTicket ticket)
     {
         await using var answer = new ClientAnswer(context, request, time);
-        var run = new Run(new QueueTicket(request), answer, context.Features.Get<Activity>());
+        var run = new Run(ticket, answer, context.Features.Get<Activity>());
+        if (scheduler.Enter(ticket) is { } limited)
+        {
+            return await RefuseAsync(run, limited);
+        }
+
         while (true)
         {
             using var lease = await LeaseAsync(run, context.RequestAborted);
@@ -180,7 +187,8 @@ internal sealed class InferenceHandler(
                 return await RefuseAsync(run, ApiErrors.NotOffered(request.Model.Name));
 
             case AttemptEnd.TimedOut:
-                lease.End(LeaseEnd.Abandoned, UpstreamOutcome.Fault);
+                // A client's own short limit says nothing about the backend.
+                lease.End(LeaseEnd.Abandoned, request.FirstTokenWithin is null ? UpstreamOutcome.Fault : UpstreamOutcome.Neutral);
                 Log.NoFirstToken(logger, request.Id, lease.Backend.Name);
                 return await RefuseAsync(run, ApiErrors.BackendTimeout);
         }
@@ -203,8 +211,21 @@ internal sealed class InferenceHandler(
         }
 
         var isSuspect = isDead && wasAlone && end == AttemptEnd.Failed && registry.CrashedByItself(lease.Backend);
-        return run.Next(isDead, isSuspect, end, request.Model.Options.Retry.MaxAttempts) is { } error ? await RefuseAsync(run, error) : null;
+        if (run.Next(isDead, isSuspect, end, request.Model.Options.Retry.MaxAttempts) is { } error)
+        {
+            return await RefuseAsync(run, error);
+        }
+
+        return scheduler.TryGoBack(run.Ticket, ReasonOf(isDead, end)) ? null : await RefuseAsync(run, ApiErrors.BackendFailed);
     }
+
+    private static RetryReason ReasonOf(bool isDead, AttemptEnd end) => end switch
+    {
+        _ when isDead => RetryReason.Death,
+        AttemptEnd.Unreachable => RetryReason.Unreachable,
+        AttemptEnd.Loading => RetryReason.Loading,
+        _ => RetryReason.Failed,
+    };
 
     private void Count(Run run, Attempt attempt, SlotLease lease)
     {

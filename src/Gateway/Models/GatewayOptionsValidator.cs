@@ -21,8 +21,6 @@ internal static partial class GatewayOptionsValidator
         [
             .. options.Models.SelectMany(pair => ModelWarnings(pair.Key, pair.Value, defaults)),
             .. options.Keys.Where(key => key.Admin).Select(key => $"Keys:{key.Name}: Admin is read but not in effect yet"),
-            .. options.Keys.Where(key => key.MaxConcurrent is not null || key.RequestsPerMinute is not null || key.TokensPerMinute is not null)
-                .Select(key => $"Keys:{key.Name}: limits are not enforced yet"),
         ];
     }
 
@@ -30,9 +28,6 @@ internal static partial class GatewayOptionsValidator
     {
         (bool Set, string Key)[] later =
         [
-            (model.Breaker != defaults.Breaker, nameof(model.Breaker)),
-            (model.Retry.BudgetRatio != defaults.Retry.BudgetRatio, "Retry:BudgetRatio"),
-            (model.SlowStart != defaults.SlowStart, nameof(model.SlowStart)),
             (model.SetParams.Count > 0, nameof(model.SetParams)),
             (model.StripParams.Count > 0, nameof(model.StripParams)),
         ];

@@ -129,6 +129,12 @@ internal static class ApiErrors
     public static ApiError DeadlineUnreachable(TimeSpan retryAfter) =>
         new(429, "deadline_unreachable", "The wait for a slot would be too long for this request to be served in time; try again later.") { RetryAfter = retryAfter };
 
+    public static ApiError RateLimited(TimeSpan retryAfter) =>
+        new(429, "rate_limited", "This API key has used up its requests or tokens for now; try again later.") { RetryAfter = retryAfter };
+
+    public static ApiError KeyConcurrencyLimited(TimeSpan retryAfter) =>
+        new(429, "concurrency_limited", "This API key has too many requests in the gateway at once; try again later.") { RetryAfter = retryAfter };
+
     public static ApiError ConcurrencyLimited(TimeSpan retryAfter) =>
         new(429, "concurrency_limited", "Too many requests are in the gateway at once; try again later.") { RetryAfter = retryAfter };
 

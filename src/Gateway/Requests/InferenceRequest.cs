@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using LlmGateway.Gateway.Models;
 
 namespace LlmGateway.Gateway.Requests;
@@ -33,6 +34,12 @@ internal sealed class InferenceRequest : IDisposable
 
     /// <summary>The key's share against other keys of the same priority.</summary>
     public int Weight { get; init; } = 1;
+
+    /// <summary>The beginnings of the prompt: by them a server is found that has read one of them.</summary>
+    public ImmutableArray<PrefixLink> Prefix { get; init; } = [];
+
+    /// <summary>Hash of the client's session hint; 0 without one.</summary>
+    public ulong Session { get; init; }
 
     /// <summary>Most tokens of one answer, or null.</summary>
     public int? MaxTokens { get; init; }

@@ -10,6 +10,9 @@ internal sealed class RequestReader(LiveCatalogue live, BodyBudget budget, TimeP
 {
     private const int LongestModelField = 1024;
 
+    /// <summary>A longer hint is none.</summary>
+    private const int LongestSession = 256;
+
     /// <summary>The request, which the caller disposes, or the error that the client gets.</summary>
     /// <param name="context">The client's call.</param>
     /// <param name="endpoint">What it calls.</param>
@@ -94,6 +97,8 @@ internal sealed class RequestReader(LiveCatalogue live, BodyBudget budget, TimeP
                 HasKey = caller != Caller.Anonymous,
                 Weight = caller.Weight,
                 MaxTokens = facts.MaxTokens,
+                Prefix = endpoint.IsForm || !endpoint.TakesSlot ? [] : PrefixChain.Of(body.Bytes.Span),
+                Session = headers["x-session-id"].ToString() is { Length: > 0 and <= LongestSession } session ? PrefixChain.OfSession(caller.Name, session) : 0,
                 FirstTokenWithin = within,
                 KeepAlive = keepAlive,
                 ArrivedAt = arrivedAt,

@@ -1,4 +1,5 @@
 using LlmGateway.Gateway.Backends;
+using LlmGateway.Gateway.Scheduling.Placement;
 
 namespace LlmGateway.Gateway.Scheduling;
 
@@ -15,6 +16,12 @@ internal sealed class BackendSlots(Backend backend)
     /// <summary>Slots that the server has, whether it takes work or not.</summary>
     public int Total { get; set; }
 
+    /// <summary>True while the server takes work, whatever its breaker says.</summary>
+    public bool IsReady { get; set; }
+
+    /// <summary>The beginnings of prompts that it has read.</summary>
+    public PrefixMemory Memory { get; } = new();
+
     public List<SlotLease> Leases { get; } = [];
 
     /// <summary>Slots held by leases.</summary>
@@ -23,16 +30,20 @@ internal sealed class BackendSlots(Backend backend)
     /// <summary>Slots that we gave up but that the server may still work on.</summary>
     public int Quarantined { get; set; }
 
-    public int Free => Math.Max(0, Capacity - Busy - Quarantined);
+    /// <summary>Slots in use, one way or the other.</summary>
+    public int Taken => Busy + Quarantined;
+
+    public int Free => Math.Max(0, Capacity - Taken);
 
     /// <summary>Share of the slots that is taken.</summary>
-    public double Load => (double)(Busy + Quarantined) / Math.Max(1, Capacity);
+    public double Load => (double)Taken / Math.Max(1, Capacity);
 
     /// <summary>Number of the hand-out in which nobody wanted its free slots.</summary>
     public long UnwantedIn { get; set; }
 
     /// <summary>True when this request fits now. One that could use more slots than there are takes all of them.</summary>
-    public bool Fits(int slots) => Capacity > 0 && Free >= Math.Min(slots, Total);
+    /// <remarks>An idle server takes any request whole, also while its slots are opened one by one: else one that needs all of them would wait for ever.</remarks>
+    public bool Fits(int slots) => Free > 0 && (Taken == 0 || Free >= Math.Min(slots, Total));
 
     /// <summary>Completes when no lease is left.</summary>
     public Task WhenIdle() => Busy == 0

@@ -1,3 +1,4 @@
+using LlmGateway.Gateway.Scheduling.Breaking;
 using LlmGateway.Gateway.Scheduling.Order;
 
 namespace LlmGateway.Gateway.Scheduling;
@@ -7,6 +8,12 @@ internal struct Decisions
 {
     private Decision? _first;
     private List<Decision>? _more;
+    private List<(string Backend, BreakerChange Change)>? _changes;
+
+    /// <summary>Steps that breakers took.</summary>
+    public readonly IReadOnlyList<(string Backend, BreakerChange Change)> Changes => (IReadOnlyList<(string, BreakerChange)>?)_changes ?? [];
+
+    public void Add(string backend, BreakerChange change) => (_changes ??= []).Add((backend, change));
 
     public void Add(Decision decision)
     {

@@ -1,6 +1,7 @@
 using LlmGateway.Gateway.Backends;
 using LlmGateway.Gateway.Models;
 using LlmGateway.Gateway.Requests;
+using LlmGateway.Gateway.Scheduling.Breaking;
 using LlmGateway.Gateway.Scheduling.Order;
 using LlmGateway.Gateway.Scheduling.Shedding;
 
@@ -23,7 +24,7 @@ internal sealed class ModelQueue : IDisposable
     private readonly ITimer _wake;
 
     private readonly WaitingRoom _room = new();
-    private readonly List<BackendSlots> _backends = [];
+    private readonly SlotPool _pool;
     private readonly Turns _turns;
     private readonly QueueClocks _clocks;
     private readonly Admission _admission;
@@ -34,6 +35,7 @@ internal sealed class ModelQueue : IDisposable
     private string? _shortage;
     private long _lastUsed;
     private long _lastNumber;
+    private int _retrying;
     private long _wakesAt = long.MaxValue;
 
     public ModelQueue(Model model, TimeProvider time, Random random, SchedulingMetrics metrics, Action<ModelQueue, BackendSlots> reclaim)
@@ -41,10 +43,14 @@ internal sealed class ModelQueue : IDisposable
         (_model, _time, _random, _metrics, _reclaim) = (model, time, random, metrics, reclaim);
         (_snapshot, _lastUsed) = (new(model.Name, []), time.GetTimestamp());
         _clocks = new QueueClocks(time);
-        _admission = new Admission(_room, _backends, _clocks, time, random);
-        _turns = new Turns(_room, _backends, IsLate_NeedsLock, waiter => Waited_NeedsLock(waiter) > StarvationGuard.Patience);
+        _pool = new SlotPool(model, time, random);
+        _admission = new Admission(_room, _pool.Backends, _clocks, time, random);
+        _turns = new Turns(_room, _pool.Backends, IsLate_NeedsLock, waiter => Waited_NeedsLock(waiter) > StarvationGuard.Patience);
         _wake = time.CreateTimer(static queue => ((ModelQueue)queue!).Wake(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
     }
+
+    /// <summary>Whom to tell what people should know, or null.</summary>
+    public SchedulingNews? News { get; init; }
 
     /// <summary>Gives a slot at once, or when it is this request's turn, or says why not.</summary>
     public ValueTask<SlotLease> AcquireAsync(QueueTicket ticket, CancellationToken cancellationToken)
@@ -60,12 +66,8 @@ internal sealed class ModelQueue : IDisposable
         Tell(decisions);
         if (waiter is null)
         {
-            if (answer!.Refusal is { } refusal)
-            {
-                _metrics.Rejected(_model.Name, refusal.Code);
-            }
-
-            return ValueTask.FromResult(answer);
+            TellRefusal(answer!);
+            return ValueTask.FromResult(answer!);
         }
 
         if (!waiter.Task.IsCompleted)
@@ -78,6 +80,26 @@ internal sealed class ModelQueue : IDisposable
         }
 
         return new ValueTask<SlotLease>(waiter.Task);
+    }
+
+    /// <summary>Asks whether a request that a living backend has failed may be tried again; see <see cref="RetryBudget"/>. It counts until its ticket is disposed.</summary>
+    public bool TryRetry(QueueTicket ticket)
+    {
+        lock (_lock)
+        {
+            if (ticket.EndRetry is null)
+            {
+                if (!RetryBudget.Allows(_retrying, _pool.Backends.Sum(slots => slots.Leases.Count), _model.Options.Retry.BudgetRatio))
+                {
+                    return false;
+                }
+
+                _retrying++;
+                ticket.EndRetry = EndRetry;
+            }
+
+            return true;
+        }
     }
 
     /// <summary>Takes over a new snapshot of the model's backends.</summary>
@@ -158,6 +180,7 @@ internal sealed class ModelQueue : IDisposable
         lock (_lock)
         {
             _model = model;
+            _pool.Configure(model, ref decisions);
             _room.Reschedule(Schedule_NeedsLock);
             Expire_NeedsLock(ref decisions);
         }
@@ -187,6 +210,23 @@ internal sealed class ModelQueue : IDisposable
         }
     }
 
+    /// <summary>Notes that a lease's first token has come.</summary>
+    public void FirstToken(SlotLease lease)
+    {
+        var decisions = default(Decisions);
+        lock (_lock)
+        {
+            _pool.FirstToken(lease, ref decisions);
+            if (decisions.Changes.Count > 0)
+            {
+                HandOut_NeedsLock(ref decisions);
+                Arm_NeedsLock();
+            }
+        }
+
+        Tell(decisions);
+    }
+
     /// <summary>Gives a lease's slots back and hands them on.</summary>
     public void Release(SlotLease lease)
     {
@@ -196,18 +236,12 @@ internal sealed class ModelQueue : IDisposable
         bool isQuarantined;
         lock (_lock)
         {
-            slots.Busy -= lease.Slots;
-            slots.Leases.Remove(lease);
+            isQuarantined = _pool.Return(lease, ref decisions);
             Touch();
             lease.Flow!.Ledger.Running--;
-            isQuarantined = lease.EndedAs == LeaseEnd.Abandoned && slots.Backend.HasSlotsEndpoint && !slots.Backend.Gone.IsCancellationRequested;
-            if (isQuarantined)
-            {
-                slots.Quarantined += lease.Slots;
-            }
-
             lease.Flow.Band.Charge(lease.Flow, _admission.Learn(lease) - lease.Ticket!.Cost);
             HandOut_NeedsLock(ref decisions);
+            Arm_NeedsLock();
             idle = slots.TakeIdleSignal();
         }
 
@@ -225,15 +259,11 @@ internal sealed class ModelQueue : IDisposable
     /// <returns>Slots still in quarantine.</returns>
     public int Settle(BackendSlots slots, int? busy)
     {
-        // A request that was granted this long ago is at work if it is going to be: a slot was free for it.
-        var certain = TimeSpan.FromMilliseconds(500);
         var decisions = default(Decisions);
         int left;
         lock (_lock)
         {
-            var ours = slots.Leases.Where(lease => lease.IsStarted || _time.GetElapsedTime(lease.GrantedAt) > certain).Sum(lease => lease.Slots);
-            slots.Quarantined = Math.Min(slots.Quarantined, Math.Max(0, (busy ?? 0) - ours));
-            left = slots.Quarantined;
+            left = _pool.Settle(slots, busy);
             HandOut_NeedsLock(ref decisions);
         }
 
@@ -246,7 +276,7 @@ internal sealed class ModelQueue : IDisposable
     {
         lock (_lock)
         {
-            return _backends.Find(slots => slots.Backend == backend)?.WhenIdle() ?? Task.CompletedTask;
+            return _pool.Find(backend)?.WhenIdle() ?? Task.CompletedTask;
         }
     }
 
@@ -255,7 +285,7 @@ internal sealed class ModelQueue : IDisposable
     {
         lock (_lock)
         {
-            return _backends.Find(slots => slots.Backend == backend) is { } known ? known.Busy + known.Quarantined : 0;
+            return _pool.Find(backend)?.Taken ?? 0;
         }
     }
 
@@ -271,16 +301,26 @@ internal sealed class ModelQueue : IDisposable
                 _room.Bytes,
                 _room.Bands.Max(band => Age_NeedsLock(band)),
                 [.. _room.Bands.Select(band => new BandStatus(band.Priority, band.Count, band.Bytes, Age_NeedsLock(band)))],
-                [.. _backends.Select(slots => new SlotStatus(slots.Backend.Name, slots.Total, slots.Busy, slots.Quarantined))])
+                _pool.Status())
             {
                 IdleFor = IsInUse_NeedsLock() ? TimeSpan.Zero : _time.GetElapsedTime(_lastUsed),
                 PredictedWait = _admission.Wait(_room.BandOf(Priority.Normal)),
+                Breakers = _pool.Breakers(),
+                Affinity = _pool.AffinityCounts(),
                 Keys = [.. _room.Ledgers.Where(key => key.Waiting + key.Running > 0).Select(key => new KeyStatus(key.Name, key.Waiting, key.Running))],
             };
         }
     }
 
     public void Dispose() => _wake.Dispose();
+
+    private void EndRetry()
+    {
+        lock (_lock)
+        {
+            _retrying--;
+        }
+    }
 
     private SlotLease? TryAcquire_NeedsLock(QueueTicket ticket, out Waiter? waiter, ref Decisions decisions)
     {
@@ -304,10 +344,16 @@ internal sealed class ModelQueue : IDisposable
             return SlotLease.Refused(ApiErrors.DeadlineUnreachable(_admission.RetryAfter(flow, request.Slots)));
         }
 
-        var isFree = _backends.Exists(static slots => slots.Free > 0);
+        var isFree = _pool.Backends.Exists(static slots => slots.Free > 0);
         if (isFree && _room.Count == 0 && _turns.Place(ticket) is { } slots)
         {
-            return Grant_NeedsLock(ticket, flow, slots);
+            return Grant_NeedsLock(ticket, flow, slots, waited: false);
+        }
+
+        if (isNew && _pool.IsSaturated && request.Priority == Priority.Batch)
+        {
+            // What can wait for better times is the first to be sent away.
+            return SlotLease.Refused(ApiErrors.QueueFull(_admission.RetryAfter(flow, request.Slots)));
         }
 
         if (_admission.Refusal(ticket, flow, isNew, _model.Queue, out var wait) is { } refusal)
@@ -327,22 +373,15 @@ internal sealed class ModelQueue : IDisposable
         return null;
     }
 
-    private SlotLease Grant_NeedsLock(QueueTicket ticket, Flow flow, BackendSlots slots)
+    private SlotLease Grant_NeedsLock(QueueTicket ticket, Flow flow, BackendSlots slots, bool waited)
     {
-        foreach (var other in slots.Leases)
-        {
-            other.WasAlone = false;
-        }
-
-        var lease = new SlotLease(this, slots, ticket, flow, Math.Min(ticket.Request.Slots, slots.Total), _time.GetTimestamp());
-        slots.Leases.Add(lease);
-        slots.Busy += lease.Slots;
+        var lease = _pool.Take(this, ticket, flow, slots, waited);
         flow.Ledger.Running++;
         flow.Band.Charge(flow, ticket.Cost);
         return lease;
     }
 
-    private bool IsInUse_NeedsLock() => _room.Count > 0 || _backends.Exists(static slots => slots.Busy + slots.Quarantined > 0);
+    private bool IsInUse_NeedsLock() => _room.Count > 0 || _pool.Backends.Exists(static slots => slots.Taken > 0);
 
     private void Refuse_NeedsLock(ApiError refusal, ref Decisions decisions)
     {
@@ -355,28 +394,7 @@ internal sealed class ModelQueue : IDisposable
     /// <summary>Makes the backends' slots what the last snapshot says, none of them while the queue is held.</summary>
     private void Take_NeedsLock(ref Decisions decisions)
     {
-        foreach (var slots in _backends)
-        {
-            slots.Capacity = 0;
-        }
-
-        foreach (var entry in _snapshot.Entries)
-        {
-            if (entry.Backend is { } backend)
-            {
-                var slots = _backends.Find(known => known.Backend == backend);
-                if (slots is null)
-                {
-                    _backends.Add(slots = new BackendSlots(backend));
-                }
-
-                slots.Total = entry.Slots;
-                slots.Capacity = entry.Condition == BackendCondition.Ready && !_isHeld ? entry.Slots : 0;
-            }
-        }
-
-        // One that left the snapshot is remembered only for the leases that still name it.
-        _backends.RemoveAll(slots => slots.Busy == 0 && _snapshot.Entries.All(entry => entry.Backend != slots.Backend));
+        _pool.Update(_snapshot, _isHeld, ref decisions);
 
         // A model that is held back, or that somebody's waiting loads, is one to wait for.
         if (_clocks.Switch(_snapshot.Best is BackendCondition.Loadable || (_isHeld && _snapshot.AnyReady) ? BackendCondition.Coming : _snapshot.Best))
@@ -398,7 +416,7 @@ internal sealed class ModelQueue : IDisposable
                 continue;
             }
 
-            Leave_NeedsLock(turn.Waiter, Grant_NeedsLock(turn.Waiter.Ticket, turn.Waiter.Flow!, turn.Backend), "granted", ref decisions);
+            Leave_NeedsLock(turn.Waiter, Grant_NeedsLock(turn.Waiter.Ticket, turn.Waiter.Flow!, turn.Backend, waited: true), "granted", ref decisions);
         }
     }
 
@@ -461,6 +479,8 @@ internal sealed class ModelQueue : IDisposable
         lock (_lock)
         {
             _wakesAt = long.MaxValue;
+            _pool.Recount(ref decisions);
+            HandOut_NeedsLock(ref decisions);
             Expire_NeedsLock(ref decisions);
         }
 
@@ -513,37 +533,51 @@ internal sealed class ModelQueue : IDisposable
         decisions.Add(new Decision(waiter, lease, outcome, thisTime));
     }
 
-    /// <summary>Sees to it that the queue wakes when the next wait ends.</summary>
+    /// <summary>Sees to it that the queue wakes when the next wait ends, or the slots that may be used change by themselves.</summary>
     private void Arm_NeedsLock()
     {
-        if (_room.NextToExpire is { } next && next.ExpiresAt < _wakesAt)
+        var next = Math.Min(_room.NextToExpire?.ExpiresAt ?? long.MaxValue, _pool.NextChange());
+        if (next < _wakesAt)
         {
             // A timer counts whole milliseconds: never early.
-            _wakesAt = next.ExpiresAt;
-            var due = Math.Ceiling(Math.Clamp(_time.GetElapsedTime(_time.GetTimestamp(), _wakesAt).TotalMilliseconds, 0, int.MaxValue));
+            _wakesAt = next;
+            var due = Math.Ceiling(Math.Clamp(_time.GetElapsedTime(_time.GetTimestamp(), next).TotalMilliseconds, 0, int.MaxValue));
             _wake.Change(TimeSpan.FromMilliseconds(due), Timeout.InfiniteTimeSpan);
         }
     }
 
-    /// <summary>Tells waiters what was decided. Not under the lock.</summary>
-    private void Tell(in Decisions decisions) => decisions.ForEach(this, static (queue, decision) =>
+    /// <summary>Tells waiters what was decided, and people what has changed. Not under the lock.</summary>
+    private void Tell(in Decisions decisions)
     {
-        var (waiter, ticket) = (decision.Waiter, decision.Waiter.Ticket);
-        queue._metrics.Waited(queue._model.Name, ticket.Request.Priority, decision.Outcome, ticket.Waited);
-        if (waiter.Foretold is { } foretold && decision.Outcome == "granted")
+        foreach (var (backend, change) in decisions.Changes)
         {
-            queue._metrics.Foretold(queue._model.Name, decision.Waited - foretold);
+            News?.Broke(backend, change);
         }
 
-        if (decision.Lease is { } lease)
+        decisions.ForEach(this, static (queue, decision) =>
         {
-            if (lease.Refusal is { } refusal)
+            var (waiter, ticket) = (decision.Waiter, decision.Waiter.Ticket);
+            queue._metrics.Waited(queue._model.Name, ticket.Request.Priority, decision.Outcome, ticket.Waited);
+            if (waiter.Foretold is { } foretold && decision.Outcome == "granted")
             {
-                queue._metrics.Rejected(queue._model.Name, refusal.Code);
+                queue._metrics.Foretold(queue._model.Name, decision.Waited - foretold);
             }
 
-            waiter.TrySetResult(lease);
-            waiter.Cancellation.Unregister();
+            if (decision.Lease is { } lease)
+            {
+                queue.TellRefusal(lease);
+                waiter.TrySetResult(lease);
+                waiter.Cancellation.Unregister();
+            }
+        });
+    }
+
+    private void TellRefusal(SlotLease lease)
+    {
+        if (lease.Refusal is { } refusal)
+        {
+            _metrics.Rejected(_model.Name, refusal.Code);
+            News?.Refused(_model.Name, refusal.Code);
         }
-    });
+    }
 }

@@ -1,5 +1,7 @@
 using System.Collections.Immutable;
 using LlmGateway.Gateway.Models;
+using LlmGateway.Gateway.Scheduling.Breaking;
+using LlmGateway.Gateway.Scheduling.Placement;
 
 namespace LlmGateway.Gateway.Scheduling;
 
@@ -16,6 +18,12 @@ internal sealed record QueueStatus(
     /// <summary>The wait of one who comes after all that wait with normal priority or a higher one.</summary>
     public TimeSpan PredictedWait { get; init; }
 
+    /// <summary>The breakers of all backends that are wanted.</summary>
+    public ImmutableArray<BreakerStatus> Breakers { get; init; } = [];
+
+    /// <summary>Requests so far by what became of their prompts' beginnings, by <see cref="AffinityResult"/>.</summary>
+    public ImmutableArray<long> Affinity { get; init; } = [];
+
     /// <summary>Keys that wait or run.</summary>
     public ImmutableArray<KeyStatus> Keys { get; init; } = [];
 }
@@ -27,4 +35,19 @@ internal sealed record BandStatus(Priority Priority, int Depth, long Bytes, Time
 internal sealed record KeyStatus(string Key, int Waiting, int Running);
 
 /// <summary>One backend's slots.</summary>
-internal sealed record SlotStatus(string Backend, int Total, int Busy, int Quarantined);
+internal sealed record SlotStatus(string Backend, int Total, int Busy, int Quarantined)
+{
+    /// <summary>Slots that may be used now: fewer than there are while the backend comes back, none while it takes no work.</summary>
+    public int Usable { get; init; }
+}
+
+/// <summary>One backend's breaker.</summary>
+/// <param name="Backend">Its name.</param>
+/// <param name="State">Whether it is given work.</param>
+/// <param name="Outcomes">Uses so far, by <see cref="UpstreamOutcome"/>.</param>
+/// <param name="Changes">Steps so far.</param>
+internal sealed record BreakerStatus(string Backend, BreakerState State, ImmutableArray<long> Outcomes, ImmutableDictionary<BreakerChange, long> Changes)
+{
+    /// <summary>Slots that are left empty because the backend bears no more.</summary>
+    public int SaturatedSlots { get; init; }
+}

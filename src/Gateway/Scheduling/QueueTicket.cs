@@ -1,11 +1,17 @@
 using LlmGateway.Gateway.Backends;
+using LlmGateway.Gateway.Keys;
 using LlmGateway.Gateway.Requests;
 
 namespace LlmGateway.Gateway.Scheduling;
 
 /// <summary>A request's place in its model's queue, kept when a backend dies under it: it goes back to where it was, not to the end.</summary>
-internal sealed class QueueTicket(InferenceRequest request)
+/// <remarks>Disposing it settles what the request took of its key's limits and of the retry budget.</remarks>
+internal sealed class QueueTicket(InferenceRequest request) : IDisposable
 {
+    /// <summary>What is shorter is read again as fast as it is looked for.</summary>
+    private const int LeastPrefix = 1024;
+
+
     private List<Backend>? _failed;
 
     public InferenceRequest Request { get; } = request;
@@ -21,6 +27,27 @@ internal sealed class QueueTicket(InferenceRequest request)
     /// <summary>Waited in all.</summary>
     public TimeSpan Waited => WaitedReady + WaitedComing;
 
+    /// <summary>True when the request's work was done, or was the client's own fault: then it counts against the key's limits.</summary>
+    public bool IsServed { get; set; }
+
+    /// <summary>Tokens that answers said they cost, prompt and completion; null while none did.</summary>
+    internal double? Spent { get; set; }
+
+    /// <summary>What it took of its key's limits.</summary>
+    internal KeyLimits.Pass Pass { get; set; } = KeyLimits.Pass.Free;
+
+    /// <summary>What is given back when it has ended, if it is being tried again.</summary>
+    internal Action? EndRetry { get; set; }
+
+    /// <summary>True when a server may have read its prompt's beginning.</summary>
+    internal bool HasPrefix { get; } = request.Session != 0 || (request.Prefix is [.., var last] && last.Bytes >= LeastPrefix);
+
+    /// <summary>Bytes of the prompt that a server must have read to be worth going to: 1 KiB, and three tenths of it.</summary>
+    internal int LeastMatch { get; } = Math.Max(LeastPrefix, request.Body.Length * 3 / 10);
+
+    /// <summary>Times that another one took a slot before it although it was first.</summary>
+    internal int Overtaken { get; set; }
+
     /// <summary>Tokens of the prompt, estimated.</summary>
     internal double Prompt { get; set; }
 
@@ -32,6 +59,14 @@ internal sealed class QueueTicket(InferenceRequest request)
 
     /// <summary>Notes that a living backend failed it.</summary>
     public void FailedOn(Backend backend) => (_failed ??= []).Add(backend);
+
+    public void Dispose()
+    {
+        Pass.Settle(IsServed, Spent);
+        Pass = KeyLimits.Pass.Free;
+        EndRetry?.Invoke();
+        EndRetry = null;
+    }
 
     internal bool FailedBy(Backend backend) => _failed?.Contains(backend) == true;
 }

@@ -1,8 +1,12 @@
 using System.Collections.Concurrent;
 using System.Collections.Immutable;
 using LlmGateway.Gateway.Backends;
+using LlmGateway.Gateway.Keys;
 using LlmGateway.Gateway.Models;
 using LlmGateway.Gateway.Requests;
+using LlmGateway.Gateway.Scheduling.Breaking;
+using LlmGateway.Gateway.Scheduling.Order;
+using LlmGateway.Gateway.Scheduling.Shedding;
 
 namespace LlmGateway.Gateway.Scheduling;
 
@@ -11,12 +15,16 @@ internal sealed class Scheduler : IDisposable
 {
     private readonly ConcurrentDictionary<string, ModelQueue> _queues = new(StringComparer.Ordinal);
     private readonly BackendRegistry _registry;
+    private readonly SchedulingMetrics _metrics;
+    private readonly KeyLimits _limits;
+    private readonly SchedulingNews? _news;
     private readonly Func<Model, ModelQueue> _create;
 
-    public Scheduler(LiveCatalogue catalogue, BackendRegistry registry, SlotReclaimer reclaimer, SchedulingMetrics metrics, TimeProvider time)
+    public Scheduler(
+        LiveCatalogue catalogue, BackendRegistry registry, SlotReclaimer reclaimer, SchedulingMetrics metrics, KeyLimits limits, TimeProvider time, SchedulingNews? news = null)
     {
-        _registry = registry;
-        _create = model => new ModelQueue(model, time, Random.Shared, metrics, reclaimer.Watch);
+        (_registry, _metrics, _limits, _news) = (registry, metrics, limits, news);
+        _create = model => new ModelQueue(model, time, Random.Shared, metrics, reclaimer.Watch) { News = news };
         foreach (var model in catalogue.Current.Models)
         {
             Apply(model);
@@ -84,6 +92,42 @@ internal sealed class Scheduler : IDisposable
     /// <summary>Completes when nothing runs on any backend of the model.</summary>
     public Task WhenIdle(string model) =>
         Task.WhenAll(_registry.Snapshot(model).Entries.Select(entry => entry.Backend is { } backend ? WhenIdle(backend) : Task.CompletedTask));
+
+    /// <summary>Counts a request against the limits of its key, or says which one refuses it. What it took is settled when the ticket is disposed.</summary>
+    public ApiError? Enter(QueueTicket ticket)
+    {
+        var request = ticket.Request;
+        if (!request.HasKey)
+        {
+            return null;
+        }
+
+        var (pass, limit, wait) = _limits.Enter(request.Key, request.Endpoint.TakesSlot ? TokenCost.Tokens(request.Body.Length, request.Slots, request.MaxTokens) : 0);
+        if (pass is not null)
+        {
+            ticket.Pass = pass;
+            return null;
+        }
+
+        var retryAfter = WaitForecast.RetryAfter(wait, Random.Shared.NextDouble());
+        var refusal = limit == KeyLimit.Rate ? ApiErrors.RateLimited(retryAfter) : ApiErrors.KeyConcurrencyLimited(retryAfter);
+        _metrics.Rejected(request.Model.Name, refusal.Code);
+        _news?.Refused(request.Model.Name, refusal.Code);
+        return refusal;
+    }
+
+    /// <summary>Sends a request back to its place in the queue, unless that is a retry and the budget for those is spent.</summary>
+    public bool TryGoBack(QueueTicket ticket, RetryReason reason)
+    {
+        var model = ticket.Request.Model.Name;
+        if (reason == RetryReason.Failed && _queues.TryGetValue(model, out var queue) && !queue.TryRetry(ticket))
+        {
+            return false;
+        }
+
+        _metrics.Retried(model, reason);
+        return true;
+    }
 
     /// <summary>Makes a queue for a model, or gives the one it has its new limits: whoever waits keeps his place.</summary>
     public void Apply(Model model)

@@ -62,6 +62,9 @@ internal sealed class SlotLease : IDisposable
     /// <summary>True once the backend is known to work on it. Guarded by the queue's lock.</summary>
     internal bool IsStarted { get; set; }
 
+    /// <summary>True for the one request that a half-open breaker is tried with. Guarded by the queue's lock.</summary>
+    internal bool IsTrial { get; set; }
+
     internal LeaseEnd EndedAs { get; private set; } = LeaseEnd.Abandoned;
 
     internal UpstreamOutcome Outcome { get; private set; } = UpstreamOutcome.Neutral;
@@ -82,10 +85,21 @@ internal sealed class SlotLease : IDisposable
 
     /// <summary>The first token has come: the prompt was read.</summary>
     /// <param name="after">Time since the grant.</param>
-    public void MarkFirstToken(TimeSpan after) => FirstTokenAfter = after;
+    public void MarkFirstToken(TimeSpan after)
+    {
+        FirstTokenAfter = after;
+        _owner?.FirstToken(this);
+    }
 
     /// <summary>What the answer says it cost.</summary>
-    public void Spend(long prompt, long cached, long completion) => Tokens = (prompt, cached, completion);
+    public void Spend(long prompt, long cached, long completion)
+    {
+        Tokens = (prompt, cached, completion);
+        if (Ticket is { } ticket)
+        {
+            ticket.Spent = (ticket.Spent ?? 0) + prompt + completion;
+        }
+    }
 
     /// <summary>Says how it ended, and what that says about the backend; the last word before disposal counts.</summary>
     public void End(LeaseEnd end, UpstreamOutcome outcome = UpstreamOutcome.Neutral) => (EndedAs, Outcome) = (end, outcome);

@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using System.Text;
 using LlmGateway.Gateway.Models;
 using LlmGateway.Gateway.Requests;
@@ -11,7 +12,7 @@ internal static class Asked
 
     public static InferenceRequest Of(
         Model model, int slots = 1, int bytes = 10, Priority priority = Priority.Normal, TimeSpan? within = null, long arrivedAt = 0, bool stream = true, InferenceEndpoint? endpoint = null,
-        string? key = null, int weight = 1, int? maxTokens = null) => new()
+        string? key = null, int weight = 1, int? maxTokens = null, ImmutableArray<PrefixLink>? prefix = null, ulong session = 0) => new()
         {
             Id = "req-1",
             Endpoint = endpoint ?? Chat,
@@ -25,6 +26,8 @@ internal static class Asked
             HasKey = key is not null,
             Weight = weight,
             MaxTokens = maxTokens,
+            Prefix = prefix ?? [],
+            Session = session,
             FirstTokenWithin = within,
             ArrivedAt = arrivedAt,
             Overhead = new OverheadClock(TimeProvider.System, arrivedAt),

@@ -302,9 +302,10 @@ public sealed class ModelQueueModelTests
                 var slots = SlotsOf(status, i);
                 Assert.Equal((busy, Slots(i)), (slots.Busy, slots.Total));
                 Assert.InRange(slots.Busy + slots.Quarantined, 0, slots.Total);
+                Assert.True(slots.Usable == 0 || _conditions[i] == BackendCondition.Ready);
 
                 // Work conserving: a slot is free only if nobody waits, or somebody collects several there.
-                if (_waiting.Count > 0 && _conditions[i] == BackendCondition.Ready && slots.Total - slots.Busy - slots.Quarantined is var free && free > 0)
+                if (_waiting.Count > 0 && slots.Usable - slots.Busy - slots.Quarantined is var free && free > 0)
                 {
                     Assert.Contains(_waiting, asker => free < Math.Min(asker.Ticket.Request.Slots, slots.Total));
                 }
@@ -312,7 +313,7 @@ public sealed class ModelQueueModelTests
         }
 
         private bool IsFull(QueueStatus status, int backend) =>
-            _conditions[backend] != BackendCondition.Ready || SlotsOf(status, backend) is var slots && slots.Busy + slots.Quarantined >= slots.Total;
+            SlotsOf(status, backend) is var slots && slots.Busy + slots.Quarantined >= slots.Usable;
 
         /// <summary>The backend as it is now: an earlier one of that name may still have leases.</summary>
         private SlotStatus SlotsOf(QueueStatus status, int backend) => status.Slots.Last(slots => slots.Backend == _backends[backend].Name);

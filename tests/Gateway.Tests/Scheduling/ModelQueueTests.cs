@@ -272,7 +272,7 @@ public sealed class ModelQueueTests
         other.MarkStarted();
         var waiting = queue.AcquireAsync(Ticket(), Ct).AsTask();
         lease.Dispose();
-        Assert.Equal(new SlotStatus("m/0", 2, 1, 1), queue.Status().Slots[0]);
+        Assert.Equal(new SlotStatus("m/0", 2, 1, 1) { Usable = 2 }, queue.Status().Slots[0]);
         var slots = Assert.Single(_watched);
 
         Assert.Equal(1, queue.Settle(slots, 2));
@@ -302,7 +302,7 @@ public sealed class ModelQueueTests
         var lease = await queue.AcquireAsync(Ticket(), Ct);
         lease.End((LeaseEnd)end);
         lease.Dispose();
-        Assert.Equal(new SlotStatus("m/0", 1, 0, 0), queue.Status().Slots[0]);
+        Assert.Equal(new SlotStatus("m/0", 1, 0, 0) { Usable = 1 }, queue.Status().Slots[0]);
         Assert.Empty(_watched);
     }
 

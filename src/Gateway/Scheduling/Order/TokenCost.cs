@@ -17,6 +17,9 @@ internal static class TokenCost
     public static double Estimate(double prompt, int choices, int? most, double? usual) =>
         Actual(prompt, choices * Math.Min(most is null or < 0 ? double.MaxValue : most.Value, usual ?? UsualCompletion));
 
+    /// <summary>Tokens that a request is likely to take, before anything is known of its model.</summary>
+    public static double Tokens(int bytes, int choices, int? most) => (bytes / 4.0) + (choices * Math.Min(most is null or < 0 ? UsualCompletion : most.Value, UsualCompletion));
+
     /// <summary>The cost of what was served.</summary>
     /// <param name="prompt">Tokens of the prompt that were not in the server's cache.</param>
     /// <param name="completion">Tokens generated.</param>

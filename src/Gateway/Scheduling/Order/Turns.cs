@@ -18,6 +18,10 @@ internal sealed class Turns(WaitingRoom room, List<BackendSlots> backends, Func<
     private const int MostKeys = 8;
     private const int MostOfAKey = 16;
 
+    /// <summary>How often one may be overtaken by those whose prompts a server has read, and by how many usual costs they may be ahead.</summary>
+    private const int MostOvertaken = 16;
+    private const double Slack = 3;
+
     private readonly Flow?[] _flows = new Flow?[MostKeys];
     private StarvationGuard _guard;
     private long _handOut;
@@ -42,7 +46,11 @@ internal sealed class Turns(WaitingRoom room, List<BackendSlots> backends, Func<
 
     /// <summary>The backend for one who need not wait for others, or null.</summary>
     public BackendSlots? Place(QueueTicket ticket) =>
-        LeastBusy.Pick(backends, ticket.Request.Slots, _rotation++, ticket.HasFailed ? slots => !MayUse(ticket, slots) : null);
+        Affinity.Prefer(ticket, ticket.HasFailed ? PlaceElsewhere(ticket) : LeastBusy.Pick(backends, ticket.Request.Slots, _rotation++), backends);
+
+    // A method of its own: its closure would cost every request an allocation.
+    private BackendSlots? PlaceElsewhere(QueueTicket ticket) =>
+        LeastBusy.Pick(backends, ticket.Request.Slots, _rotation++, slots => !MayUse(ticket, slots));
 
     private Turn? NextFor(BackendSlots free)
     {
@@ -111,7 +119,7 @@ internal sealed class Turns(WaitingRoom room, List<BackendSlots> backends, Func<
 
                 if (waiter.Ticket.Request.Slots == 1)
                 {
-                    return new Turn(waiter, free);
+                    return new Turn(Warmer(waiter, free, band, i, found) ?? waiter, free);
                 }
 
                 if (Place(waiter.Ticket) is { } fitting)
@@ -123,6 +131,33 @@ internal sealed class Turns(WaitingRoom room, List<BackendSlots> backends, Func<
                 {
                     isHeld = true;
                     return null;
+                }
+            }
+        }
+
+        return null;
+    }
+
+    /// <summary>One whose prompt the server has read, not far behind the first; null when the first is as good or was overtaken often enough.</summary>
+    /// <remarks>Affinity at arrival does nothing once a queue stands: it is here, when a slot comes free, that prefixes stay warm.</remarks>
+    private Waiter? Warmer(Waiter first, BackendSlots free, Band band, int from, int found)
+    {
+        if (free.Memory.IsEmpty || first.Ticket.Overtaken >= MostOvertaken || Affinity.Of(first.Ticket, free) > 0)
+        {
+            return null;
+        }
+
+        // Unfairness is bounded twice: by the service that one key may be ahead of another, and by how often one is overtaken.
+        var slack = first.Flow!.Served + (Slack * band.Cost / band.Count);
+        for (var i = from; i < found && _flows[i]!.Served <= slack; i++)
+        {
+            var waiter = _flows[i]!.Line.First;
+            for (var seen = 0; waiter is not null && seen < MostOfAKey; seen++, waiter = WaiterList<Waiter.ByFlow>.After(waiter))
+            {
+                if (waiter.Ticket.Request.Slots == 1 && Affinity.Of(waiter.Ticket, free) > 0 && MayUse(waiter.Ticket, free) && !isLate(waiter))
+                {
+                    first.Ticket.Overtaken++;
+                    return waiter;
                 }
             }
         }
