@@ -31,6 +31,7 @@ internal sealed class ModelQueue : IDisposable
     private Model _model;
     private BackendSnapshot _snapshot;
     private ApiError? _closed;
+    private bool _isHeld;
     private string? _shortage;
     private long _lastUsed;
     private long _lastNumber;
@@ -108,7 +109,6 @@ internal sealed class ModelQueue : IDisposable
         lock (_lock)
         {
             _snapshot = snapshot;
-            _pool.Update(snapshot, ref decisions);
             Take_NeedsLock(ref decisions);
         }
 
@@ -128,7 +128,8 @@ internal sealed class ModelQueue : IDisposable
                 return false;
             }
 
-            Hold_NeedsLock(true, ref decisions);
+            _isHeld = true;
+            Take_NeedsLock(ref decisions);
         }
 
         Tell(decisions);
@@ -141,7 +142,8 @@ internal sealed class ModelQueue : IDisposable
         var decisions = default(Decisions);
         lock (_lock)
         {
-            Hold_NeedsLock(false, ref decisions);
+            _isHeld = false;
+            Take_NeedsLock(ref decisions);
         }
 
         Tell(decisions);
@@ -234,8 +236,8 @@ internal sealed class ModelQueue : IDisposable
         bool isQuarantined;
         lock (_lock)
         {
-            Touch();
             isQuarantined = _pool.Return(lease, ref decisions);
+            Touch();
             lease.Flow!.Ledger.Running--;
             lease.Flow.Band.Charge(lease.Flow, _admission.Learn(lease) - lease.Ticket!.Cost);
             HandOut_NeedsLock(ref decisions);
@@ -283,7 +285,7 @@ internal sealed class ModelQueue : IDisposable
     {
         lock (_lock)
         {
-            return _pool.Find(backend) is { } known ? known.Busy + known.Quarantined : 0;
+            return _pool.Find(backend)?.Taken ?? 0;
         }
     }
 
@@ -348,6 +350,12 @@ internal sealed class ModelQueue : IDisposable
             return Grant_NeedsLock(ticket, flow, slots, waited: false);
         }
 
+        if (isNew && _pool.IsSaturated && request.Priority == Priority.Batch)
+        {
+            // What can wait for better times is the first to be sent away.
+            return SlotLease.Refused(ApiErrors.QueueFull(_admission.RetryAfter(flow, request.Slots)));
+        }
+
         if (_admission.Refusal(ticket, flow, isNew, _model.Queue, out var wait) is { } refusal)
         {
             return SlotLease.Refused(refusal);
@@ -373,7 +381,7 @@ internal sealed class ModelQueue : IDisposable
         return lease;
     }
 
-    private bool IsBusy_NeedsLock() => _pool.Backends.Exists(static slots => slots.Busy + slots.Quarantined > 0);
+    private bool IsBusy_NeedsLock() => _pool.Backends.Exists(static slots => slots.Taken > 0);
 
     private bool IsInUse_NeedsLock() => _room.Count > 0 || IsBusy_NeedsLock();
 
@@ -386,18 +394,12 @@ internal sealed class ModelQueue : IDisposable
     }
 
     /// <summary>Makes the backends' slots what the last snapshot says, none of them while the queue is held.</summary>
-    private void Hold_NeedsLock(bool isHeld, ref Decisions decisions)
-    {
-        _pool.IsHeld = isHeld;
-        _pool.Recount(ref decisions);
-        Take_NeedsLock(ref decisions);
-    }
-
-    /// <summary>Something about the backends has changed: clocks, hand-outs, and who has waited too long follow.</summary>
     private void Take_NeedsLock(ref Decisions decisions)
     {
+        _pool.Update(_snapshot, _isHeld, ref decisions);
+
         // A model that is held back, or that somebody's waiting loads, is one to wait for.
-        if (_clocks.Switch(_snapshot.Best is BackendCondition.Loadable || (_pool.IsHeld && _snapshot.AnyReady) ? BackendCondition.Coming : _snapshot.Best))
+        if (_clocks.Switch(_snapshot.Best is BackendCondition.Loadable || (_isHeld && _snapshot.AnyReady) ? BackendCondition.Coming : _snapshot.Best))
         {
             _room.Reschedule(Schedule_NeedsLock);
         }

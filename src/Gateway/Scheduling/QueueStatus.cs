@@ -46,4 +46,8 @@ internal sealed record SlotStatus(string Backend, int Total, int Busy, int Quara
 /// <param name="State">Whether it is given work.</param>
 /// <param name="Outcomes">Uses so far, by <see cref="UpstreamOutcome"/>.</param>
 /// <param name="Changes">Steps so far.</param>
-internal sealed record BreakerStatus(string Backend, BreakerState State, ImmutableArray<long> Outcomes, ImmutableDictionary<BreakerChange, long> Changes);
+internal sealed record BreakerStatus(string Backend, BreakerState State, ImmutableArray<long> Outcomes, ImmutableDictionary<BreakerChange, long> Changes)
+{
+    /// <summary>Slots that are left empty because the backend bears no more.</summary>
+    public int SaturatedSlots { get; init; }
+}

@@ -62,6 +62,7 @@ internal sealed class SchedulingMetrics : IDisposable
         _meter.CreateObservableGauge("llmgateway_breaker_state", () => Breakers(scheduler, static breaker => [new(Level(breaker.State), Backend(breaker))]), description: "0 closed, 1 half-open, 2 open.");
         _meter.CreateObservableCounter("llmgateway_breaker_transitions", () => Breakers(scheduler, Transitions), description: "Steps of breakers.");
         _meter.CreateObservableCounter("llmgateway_upstream_outcomes", () => Breakers(scheduler, Outcomes), description: "Uses of backends by what they say about the backend.");
+        _meter.CreateObservableGauge("llmgateway_backend_saturated_slots", () => Breakers(scheduler, static breaker => [new(breaker.SaturatedSlots, Backend(breaker))]), description: "Slots that are left empty because the backend bears no more.");
         _meter.CreateObservableCounter("llmgateway_affinity", () => Affinities(scheduler), description: "Requests by whether they went where their prompt's beginning had been read.");
         _meter.CreateObservableGauge("llmgateway_backend_slots", () => Slots(scheduler), description: "Slots by what they are doing.");
     }

@@ -4,6 +4,7 @@ using LlmGateway.Gateway.Models;
 using LlmGateway.Gateway.Scheduling.Breaking;
 using LlmGateway.Gateway.Scheduling.Order;
 using LlmGateway.Gateway.Scheduling.Placement;
+using LlmGateway.Gateway.Scheduling.Shedding;
 using LlmGateway.ProcessManager.Supervision;
 
 namespace LlmGateway.Gateway.Scheduling;
@@ -12,25 +13,34 @@ namespace LlmGateway.Gateway.Scheduling;
 /// <remarks>A breaker belongs to a name, not to one life of a process: what failed and was started again is tried with care.</remarks>
 internal sealed class SlotPool(Model model, TimeProvider time, Random random)
 {
+    /// <summary>Shorter answers say little about the time that a token takes.</summary>
+    private const int LeastTokens = 8;
+
     private readonly long _start = time.GetTimestamp();
     private readonly Dictionary<string, BackendRecord> _records = new(StringComparer.Ordinal);
     private readonly long[] _affinity = new long[Enum.GetValues<AffinityResult>().Length];
     private Model _model = model;
+    private int _saturated;
 
     /// <summary>All that take work or that somebody still holds slots of.</summary>
     public List<BackendSlots> Backends { get; } = [];
 
-    /// <summary>True while nothing new may be granted, whatever is free.</summary>
-    public bool IsHeld { get; set; }
+    /// <summary>True while a backend bears less than it has slots: then those of the lowest band may not wait.</summary>
+    public bool IsSaturated => _saturated > 0;
 
     private TimeSpan Now => time.GetElapsedTime(_start);
 
     /// <summary>Takes over a new snapshot of the model's backends.</summary>
-    public void Update(BackendSnapshot snapshot, ref Decisions decisions)
+    /// <param name="snapshot">What is known of them now.</param>
+    /// <param name="isHeld">True while nothing new is to be granted.</param>
+    /// <param name="decisions">What is to be told.</param>
+    public void Update(BackendSnapshot snapshot, bool isHeld, ref Decisions decisions)
     {
+        _isHeld = isHeld;
         foreach (var slots in Backends)
         {
             slots.IsReady = false;
+            slots.Capacity = 0;
         }
 
         foreach (var entry in snapshot.Entries)
@@ -45,6 +55,7 @@ internal sealed class SlotPool(Model model, TimeProvider time, Random random)
 
         foreach (var name in _records.Keys.Where(name => snapshot.Entries.All(entry => entry.Name != name)).ToArray())
         {
+            Forget(_records[name]);
             _records.Remove(name);
         }
 
@@ -146,7 +157,7 @@ internal sealed class SlotPool(Model model, TimeProvider time, Random random)
             Recount(record);
         }
 
-        if (IsHeld || Backends.Exists(static slots => slots.Capacity > 0))
+        if (_isHeld || Backends.Exists(static slots => slots.Capacity > 0))
         {
             return;
         }
@@ -168,6 +179,7 @@ internal sealed class SlotPool(Model model, TimeProvider time, Random random)
         foreach (var record in _records.Values)
         {
             next = record.Current is { IsReady: true } current && record.Breaker.NextChange(current.Total, now) is { } change && change < next ? change : next;
+            next = record.Current is { IsReady: true } && record.Saturation.NextChange is { } calm && calm > now && calm < next ? calm : next;
         }
 
         return next == TimeSpan.MaxValue ? long.MaxValue : _start + (long)Math.Ceiling(next.TotalSeconds * time.TimestampFrequency);
@@ -180,7 +192,7 @@ internal sealed class SlotPool(Model model, TimeProvider time, Random random)
     public ImmutableArray<long> AffinityCounts() => [.. _affinity];
 
     public ImmutableArray<BreakerStatus> Breakers() =>
-        [.. _records.Values.Select(record => new BreakerStatus(record.Name, record.Breaker.State, [.. record.Outcomes], record.Changes.ToImmutableDictionary()))];
+        [.. _records.Values.Select(record => new BreakerStatus(record.Name, record.Breaker.State, [.. record.Outcomes], record.Changes.ToImmutableDictionary()) { SaturatedSlots = record.Saturation.Less })];
 
     /// <summary>The server is about to read the prompt.</summary>
     private void Remember(QueueTicket ticket, BackendSlots slots, bool waited)
@@ -209,6 +221,7 @@ internal sealed class SlotPool(Model model, TimeProvider time, Random random)
         {
             record.Current = null;
             record.WasReady = false;
+            Forget(record);
             if (entry.Replica?.LastExit?.Cause == ExitCause.Requested)
             {
                 // We ended it ourselves: nothing is wrong with it.
@@ -248,10 +261,15 @@ internal sealed class SlotPool(Model model, TimeProvider time, Random random)
         }
 
         record.Outcomes[(int)outcome] += isCounted ? 1 : 0;
-        if (record.Current == lease.Permits)
+        if (record.Current is { } current && current == lease.Permits)
         {
-            var isLast = !Backends.Exists(other => other != record.Current && other.Capacity > 0);
+            var isLast = IsLast(current);
             Note(record, record.Breaker.Record(outcome, lease.IsTrial, isLast, Now, random.NextDouble()), ref decisions);
+            if (lease is { FirstTokenAfter: { } first, Tokens.Completion: >= LeastTokens and var tokens } && outcome == UpstreamOutcome.Ok)
+            {
+                record.Saturation.Record((time.GetElapsedTime(lease.GrantedAt) - first).TotalSeconds / (tokens - 1), current.Leases.Count);
+            }
+
             lease.IsTrial = false;
             Recount(record);
         }
@@ -268,13 +286,39 @@ internal sealed class SlotPool(Model model, TimeProvider time, Random random)
 
     private void Recount(BackendRecord record)
     {
-        foreach (var slots in Backends)
+        if (record.Current is { } slots)
         {
-            if (slots.Backend.Name == record.Name)
+            slots.Capacity = slots.IsReady ? Capacity(record, slots) : 0;
+        }
+    }
+
+    private bool IsLast(BackendSlots slots)
+    {
+        foreach (var other in Backends)
+        {
+            if (other != slots && other.Capacity > 0)
             {
-                slots.Capacity = slots == record.Current && slots.IsReady && !IsHeld ? record.Breaker.Capacity(slots.Total, slots.Taken, Now) : 0;
+                return false;
             }
         }
+
+        return true;
+    }
+
+    /// <summary>Another server bears the name, or none: what the old one bore says nothing of it.</summary>
+    private void Forget(BackendRecord record)
+    {
+        _saturated -= record.Saturation.Less;
+        record.Saturation = new Saturation();
+    }
+
+    private int Capacity(BackendRecord record, BackendSlots slots)
+    {
+        _saturated -= record.Saturation.Less;
+        record.Saturation.Look(slots.Total, record.Breaker.Faults(Now), Now);
+        _saturated += record.Saturation.Less;
+        var capacity = record.Breaker.Capacity(slots.Total, slots.Taken, Now);
+        return Math.Min(capacity, Math.Max(1, slots.Total - record.Saturation.Less));
     }
 
     /// <summary>What is remembered of one backend's name.</summary>
@@ -288,6 +332,9 @@ internal sealed class SlotPool(Model model, TimeProvider time, Random random)
         public BackendSlots? Current { get; set; }
 
         public bool WasReady { get; set; }
+
+        /// <summary>Of the server that bears the name now.</summary>
+        public Saturation Saturation { get; set; } = new();
 
         public long[] Outcomes { get; } = new long[Enum.GetValues<UpstreamOutcome>().Length];
 

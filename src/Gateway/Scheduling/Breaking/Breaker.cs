@@ -110,6 +110,9 @@ internal sealed class Breaker(BreakerOptions options, TimeSpan slowStart)
             : null;
     }
 
+    /// <summary>Share of the outcomes within the window that were faults; 0 while there were too few to tell.</summary>
+    public double Faults(TimeSpan now) => _window.Count(now) is var (ok, faults) && ok + faults >= options.MinimumThroughput ? (double)faults / (ok + faults) : 0;
+
     /// <summary>The one request of a half-open breaker begins.</summary>
     public void Try() => IsTrying = true;
 

@@ -45,8 +45,12 @@ internal sealed class Turns(WaitingRoom room, List<BackendSlots> backends, Func<
     }
 
     /// <summary>The backend for one who need not wait for others, or null.</summary>
-    public BackendSlots? Place(QueueTicket ticket) => Affinity.Prefer(
-        ticket, LeastBusy.Pick(backends, ticket.Request.Slots, _rotation++, ticket.HasFailed ? slots => !MayUse(ticket, slots) : null), backends);
+    public BackendSlots? Place(QueueTicket ticket) =>
+        Affinity.Prefer(ticket, ticket.HasFailed ? PlaceElsewhere(ticket) : LeastBusy.Pick(backends, ticket.Request.Slots, _rotation++), backends);
+
+    // A method of its own: its closure would cost every request an allocation.
+    private BackendSlots? PlaceElsewhere(QueueTicket ticket) =>
+        LeastBusy.Pick(backends, ticket.Request.Slots, _rotation++, slots => !MayUse(ticket, slots));
 
     private Turn? NextFor(BackendSlots free)
     {
