@@ -53,6 +53,19 @@ internal static class ContinuationRequest
     /// <param name="tokens">Tokens of that.</param>
     public static byte[]? Create(InferenceEndpoint endpoint, ReadOnlyMemory<byte> body, SentText sent, int tokens)
     {
+        try
+        {
+            return TryCreate(endpoint, body, sent, tokens);
+        }
+        catch (Exception e) when (e is JsonException or ArgumentException or InvalidOperationException)
+        {
+            // A key that stands twice, a role that is no text: nothing that could be said twice with one meaning.
+            return null;
+        }
+    }
+
+    private static byte[]? TryCreate(InferenceEndpoint endpoint, ReadOnlyMemory<byte> body, SentText sent, int tokens)
+    {
         if (!sent.CanContinue || sent.Text.IsEmpty || JsonNode.Parse(body.Span) is not JsonObject request || !request.All(IsHarmless))
         {
             return null;

@@ -19,7 +19,20 @@ internal sealed class Splice(SentText sent, int sentTokens, int textTokens, Read
     private readonly bool _hasRole = sent.HasRole;
 
     /// <summary>The event as the client must see it; empty when it must not.</summary>
+    /// <exception cref="IOException">It can't be told what it means: a key stands twice, say.</exception>
     public byte[] Rewrite(ReadOnlySpan<byte> oneEvent)
+    {
+        try
+        {
+            return TryRewrite(oneEvent);
+        }
+        catch (Exception e) when (e is ArgumentException or InvalidOperationException)
+        {
+            throw new IOException("An event of the continuation has no one meaning.", e);
+        }
+    }
+
+    private byte[] TryRewrite(ReadOnlySpan<byte> oneEvent)
     {
         if (EventFraming.IsComment(oneEvent) || !EventFraming.TryGetData(oneEvent, out var data) || data is not [(byte)'{', ..] || StreamEnd.IsError(oneEvent))
         {

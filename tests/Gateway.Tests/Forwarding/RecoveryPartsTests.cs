@@ -107,6 +107,8 @@ public sealed class RecoveryPartsTests
     [InlineData("""{"messages":[{"role":"assistant","content":"x"}]}""")]
     [InlineData("""{"messages":[]}""")]
     [InlineData("""{"messages":"x"}""")]
+    [InlineData("""{"messages":[{"role":"user","content":"x"}],"user":"a","user":"b"}""")]
+    [InlineData("""{"messages":[{"role":7,"content":"x"}]}""")]
     [InlineData("[]")]
     public void Create_WhatCantBeContinued_IsNull(string body) => Assert.Null(Create(Chat, body, Said("a", "b"), tokens: 2));
 
@@ -160,6 +162,10 @@ public sealed class RecoveryPartsTests
     [InlineData("event: a\ndata: {}\n\n")]
     public void Rewrite_AnythingElse_IsUnchanged(string text) =>
         Assert.Equal(text, Encoding.UTF8.GetString(new Splice(Said("a"), 1, 1, "{}"u8.ToArray()).Rewrite(Encoding.UTF8.GetBytes(text))));
+
+    [Fact]
+    public void Rewrite_KeyThatStandsTwice_Throws() =>
+        Assert.Throws<IOException>(() => Rewrite(new Splice(Said("a"), 1, 1, "{}"u8.ToArray()), """{"id":"y","id":"z","choices":[]}"""));
 
     /// <summary>The promise itself: cut anywhere, the client's text is the undisturbed one, and so are the counts.</summary>
     [Fact]
