@@ -21,6 +21,7 @@ internal sealed class SlotPool(Model model, TimeProvider time, Random random)
     private readonly long[] _affinity = new long[Enum.GetValues<AffinityResult>().Length];
     private Model _model = model;
     private int _saturated;
+    private bool _isHeld;
 
     /// <summary>All that take work or that somebody still holds slots of.</summary>
     public List<BackendSlots> Backends { get; } = [];
@@ -288,7 +289,7 @@ internal sealed class SlotPool(Model model, TimeProvider time, Random random)
     {
         if (record.Current is { } slots)
         {
-            slots.Capacity = slots.IsReady ? Capacity(record, slots) : 0;
+            slots.Capacity = slots.IsReady && !_isHeld ? Capacity(record, slots) : 0;
         }
     }
 
