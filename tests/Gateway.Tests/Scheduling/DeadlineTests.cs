@@ -1,4 +1,6 @@
+using System.Collections.Immutable;
 using LlmGateway.Gateway.Models;
+using LlmGateway.Gateway.Requests;
 using LlmGateway.Gateway.Scheduling;
 using LlmGateway.Gateway.Scheduling.Breaking;
 using LlmGateway.Gateway.Tests.Fakes;
@@ -90,6 +92,21 @@ public sealed class DeadlineTests : IDisposable
         Assert.Equal("deadline_unreachable", (await Ask(within: 1000, bytes: 40_000)).Refusal?.Code);
         Assert.True((await Ask(within: 1000, bytes: 400)).IsAcquired);
         Assert.True((await Ask(bytes: 40_000)).IsAcquired);
+    }
+
+    [Fact]
+    public async Task Arrival_PromptThatAServerHasRead_IsNotCountedAsUnread()
+    {
+        foreach (var tokens in new[] { 100, 400, 1000 })
+        {
+            await LearnAsync(TimeSpan.FromSeconds(2), tokens, TimeSpan.FromMilliseconds(tokens));
+        }
+
+        ImmutableArray<PrefixLink> chain = [new(1, 20_000), new(2, 39_000), new(3, 40_000)];
+        var first = await _queue.AcquireAsync(new QueueTicket(Asked.Of(Model, bytes: 39_000, prefix: chain[..2])), CancellationToken.None);
+        End(first);
+        var again = Asked.Of(Model, bytes: 40_000, prefix: chain, within: TimeSpan.FromSeconds(1), arrivedAt: _time.GetTimestamp());
+        Assert.True((await _queue.AcquireAsync(new QueueTicket(again), CancellationToken.None)).IsAcquired);
     }
 
     [Fact]

@@ -3,6 +3,7 @@ using LlmGateway.Gateway.Models;
 using LlmGateway.Gateway.Requests;
 using LlmGateway.Gateway.Scheduling.Breaking;
 using LlmGateway.Gateway.Scheduling.Order;
+using LlmGateway.Gateway.Scheduling.Placement;
 
 namespace LlmGateway.Gateway.Scheduling.Shedding;
 
@@ -19,6 +20,7 @@ internal sealed class Admission(WaitingRoom room, List<BackendSlots> backends, Q
     {
         var request = ticket.Request;
         ticket.Prompt = request.Body.Length * _estimate.TokensPerByte;
+        ticket.Unread = Math.Max(0, ticket.Prompt - (MostRead(ticket) * _estimate.TokensPerByte));
         ticket.Cost = TokenCost.Estimate(ticket.Prompt, request.Slots, request.MaxTokens, ledger.MeanCompletion);
     }
 
@@ -92,7 +94,7 @@ internal sealed class Admission(WaitingRoom room, List<BackendSlots> backends, Q
     private TimeSpan Patience(InferenceRequest request, QueueTicket ticket, TimeSpan most)
     {
         var own = request.FirstTokenWithin is { } within
-            ? within - time.GetElapsedTime(request.ArrivedAt) - TimeSpan.FromSeconds(_estimate.FirstToken(ticket.Prompt))
+            ? within - time.GetElapsedTime(request.ArrivedAt) - TimeSpan.FromSeconds(_estimate.FirstToken(ticket.Unread))
             : most;
         return own < most ? own : most;
     }
@@ -102,6 +104,18 @@ internal sealed class Admission(WaitingRoom room, List<BackendSlots> backends, Q
     {
         var usual = TimeSpan.FromSeconds(2 * _estimate.Lateness);
         return wait + (usual < patience / 5 ? usual : patience / 5) > patience;
+    }
+
+    /// <summary>Bytes of the prompt that some server has read: it may not have to be read again.</summary>
+    private int MostRead(QueueTicket ticket)
+    {
+        var most = 0;
+        for (var i = 0; ticket.HasPrefix && i < backends.Count; i++)
+        {
+            most = Math.Max(most, Affinity.Of(ticket, backends[i]));
+        }
+
+        return most;
     }
 
     private TimeSpan RetryAfter(TimeSpan wait) => WaitForecast.RetryAfter(wait, random.NextDouble());
