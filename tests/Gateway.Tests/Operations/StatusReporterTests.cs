@@ -1,5 +1,4 @@
 using LlmGateway.Gateway.Backends;
-using LlmGateway.Gateway.Operations;
 using LlmGateway.Gateway.Tests.Fakes;
 using LlmGateway.Gateway.Tests.Forwarding;
 using LlmGateway.Probes;
