@@ -49,7 +49,7 @@ public sealed partial class RunbookTests
     [Fact(Timeout = Limit)]
     public async Task WedgedBackend_StoppedByASignal_ItsCommandsReplaceIt()
     {
-        await using var gateway = await StartAsync(""" "Replicas": 1, "StopTimeout": "1s" """);
+        await using var gateway = await StartAsync(""" "Replicas": 1, "StopTimeout": "1s", "Probes": { "Liveness": { "InitialDelay": "10m" } } """); // else it is replaced before anybody looks
         var pid = (await gateway.UntilReadyAsync(Ct)).Replica(Backend).Pid!.Value;
         await using var stop = ChildProcess.Start("kill", ["-STOP", $"{pid}"]);
         Assert.Equal(0, await stop.WaitForExitAsync(Ct));
