@@ -1,8 +1,8 @@
+using System.Text.Json.Nodes;
 using System.Text.RegularExpressions;
 using LlmGateway.Gateway.Import;
 using LlmGateway.Gateway.Models;
 using LlmGateway.TestKit;
-using System.Text.Json.Nodes;
 
 namespace LlmGateway.Architecture.Tests.Contracts;
 
