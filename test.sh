@@ -248,9 +248,9 @@ need_prometheus
 need_chromium
 [ -n "$fast" ] || { need_llama_server; need_models; }
 
-run_suite integration 600 -trait Suite=Integration -trait- Suite=Real -trait- Suite=Browser -trait- Suite=Long
+run_suite integration 1800 -trait Suite=Integration -trait- Suite=Real -trait- Suite=Browser -trait- Suite=Long
 # One at a time: llama-servers that share cores spin against each other, and what is measured then is that.
-[ -n "$fast" ] || run_suite real 600 -parallel none -trait Suite=Real -trait- Suite=Long
+[ -n "$fast" ] || run_suite real 1200 -parallel none -trait Suite=Real -trait- Suite=Long
 run_suite browser 400 -trait Suite=Browser
 [ -n "$filter" ] || load_smoke
 if [ -n "$long" ]; then
