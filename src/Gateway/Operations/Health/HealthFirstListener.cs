@@ -65,7 +65,9 @@ internal sealed class HealthFirstListener : IConnectionListener
     public async ValueTask UnbindAsync(CancellationToken cancellationToken = default)
     {
         _stop.Set();
-        await _ended.Task.WaitAsync(cancellationToken);
+
+        // A host that is disposed without having been stopped has no patience: the thread ends by itself, and disposal waits for it.
+        await _ended.Task.WaitAsync(cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
     }
 
     public async ValueTask DisposeAsync()
