@@ -9,7 +9,7 @@ using LlmGateway.TestKit.Gateways;
 namespace LlmGateway.EndToEnd.Tests.Monitoring;
 
 /// <summary>The gateway's numbers are those of its clients: each request has one outcome, each token is counted once, times agree.</summary>
-[Collection(AloneCollection.Name)]
+[Collection(RunsAlone.Name)]
 public sealed class MetricTruthTests
 {
     private const int Limit = 180_000;
