@@ -21,20 +21,21 @@ namespace LlmGateway.ProcessManager.Launching;
 /// <param name="HasLifeline">True when the end of its input ends a child at once.</param>
 internal sealed record LaunchChain(ImmutableArray<string> Prefix, ImmutableArray<string> Missing, bool OwnGroup, bool HasLifeline = false)
 {
-    /// <summary>Runs the program as a job, and so in a process group of its own; passes SIGTERM and SIGCONT on; ends the group when the input ends.</summary>
+    /// <summary>Runs the program as a job, and so in a process group of its own; passes SIGTERM and SIGCONT on; ends the group when the input ends. With jobs, a wait ends also when the child is stopped: that is not its end.</summary>
     private const string LifelineScript = """
         set -m
-        exec 3<&0
+        exec 3<&0 4>&1 5>&2 >/dev/null 2>&1
         pass() { again=1; if [ "$child" ]; then kill -$1 -$child; kill -CONT -$child; else early=1; fi; }
         trap 'pass TERM' TERM
         trap 'pass CONT' CONT
-        "$@" </dev/null 3<&- &
+        "$@" </dev/null >&4 2>&5 3<&- 4>&- 5>&- &
         child=$!
+        exec 4>&- 5>&-
         [ -z "$early" ] || kill -TERM -$child
         { read -r ignored <&3; kill -KILL -$child; } >/dev/null 2>&1 &
         watcher=$!
-        exec 3<&- >/dev/null 2>&1
-        while :; do again=; wait $child; code=$?; [ "$again" ] || break; done
+        exec 3<&-
+        while :; do again=; wait $child; code=$?; [ "$again" ] && continue; kill -0 $child 2>/dev/null || break; sleep 0.2; done
         kill -KILL -$child
         kill -KILL -$watcher
         exit $code

@@ -58,6 +58,19 @@ public sealed class LifelineTests : IDisposable
     }
 
     [Fact]
+    public async Task Kill_DeafAndStoppedWithAGrandchild_EndsAllOfIt()
+    {
+        using var child = await LaunchAsync("trap '' TERM; sleep 1000 & echo $!; echo $$; kill -STOP $$");
+        await Eventually.TrueAsync(() => _lines.Count == 2, "both pids", Ct);
+        var family = _lines.Select(line => ProcessIdentity.Of(int.Parse(line, CultureInfo.InvariantCulture))!.Value).ToArray();
+        child.Terminate();
+        child.Kill();
+        Assert.Equal(137, await child.Ended.WaitAsync(TimeSpan.FromSeconds(20), Ct));
+        await Eventually.TrueAsync(() => !family.Any(one => one.IsAlive), "nobody", Ct);
+        await child.CleanUpAsync(Ct);
+    }
+
+    [Fact]
     public async Task Child_EndsAndLeavesAGrandchild_WhichIsEnded()
     {
         using var child = await LaunchAsync("sleep 1000 & echo $!; exit 4");
