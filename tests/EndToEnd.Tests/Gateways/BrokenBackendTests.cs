@@ -15,7 +15,11 @@ public sealed class FaultyGateway : IAsyncLifetime
     public async ValueTask InitializeAsync()
     {
         Gateway = await GatewayProcess.StartAsync(
-            """{ "Models": { "demo": { "Kind": "simulator", "Replicas": 2, "Slots": 4, "Timeouts": { "FirstToken": "1s", "BetweenTokens": "1s" } } } }""",
+            """
+            { "Models": { "demo": {
+                "Kind": "simulator", "Replicas": 2, "Slots": 4, "Timeouts": { "FirstToken": "1s", "BetweenTokens": "1s" },
+                "Breaker": { "MinimumThroughput": 1000 } /* a test's faults must not keep the next one's requests away */ } } }
+            """,
             TestContext.Current.CancellationToken);
         Simulators = await Gateway.SimulatorsAsync(TestContext.Current.CancellationToken);
     }

@@ -107,7 +107,7 @@ public sealed class MetricTruthTests
         }
 
         await simulator.ClearFaultsAsync(Ct);
-        await simulator.SetFaultsAsync(new { promptTps = 1 }, Ct);
+        await simulator.SetFaultsAsync(new { inference = "hang" }, Ct);
         sent++;
         using (var silent = await gateway.Data.StreamAsync("demo", 5, Ct))
         {
