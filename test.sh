@@ -236,7 +236,7 @@ begin "build"
 dotnet build LlmGateway.sln --configuration "$configuration" --no-restore
 if [ -z "$filter" ]; then
     begin "format"
-    dotnet format LlmGateway.sln --verify-no-changes --no-restore
+    dotnet format whitespace . --folder --exclude '**/obj/**' --verify-no-changes # the build holds the code to its style already
 fi
 
 run_suite unit 300 -trait- 'Suite=*'
