@@ -26,6 +26,9 @@ internal static partial class Log
     [LoggerMessage(3010, LogLevel.Warning, "The files of Gateway:Tls have changed and can't be used, the certificate before stays: {Reason}")]
     public static partial void CertificateUnusable(ILogger logger, string reason);
 
+    [LoggerMessage(3012, LogLevel.Warning, "Connections are closed at once: of {Limit} file descriptors only the {Reserve} are left that are kept for what runs. Raise the limit (ulimit -n, LimitNOFILE=), or lower Gateway:MaxConnections")]
+    public static partial void DescriptorsShort(ILogger logger, long limit, int reserve);
+
     [LoggerMessage(3011, LogLevel.Warning, "{Source} sends wrong API keys, one after the other; it is told to wait")]
     public static partial void KeysAreGuessed(ILogger logger, string source);
 }

@@ -64,9 +64,10 @@ internal static class WebServer
             kestrel.Limits.Http2.KeepAlivePingTimeout = TimeSpan.FromSeconds(20);
             limits(kestrel);
             var certificate = tls is null ? null : new TlsCertificate(tls, TimeProvider.System);
+            var reserve = new DescriptorReserve(TimeProvider.System, kestrel.ApplicationServices.GetRequiredService<ILoggerFactory>().CreateLogger<DescriptorReserve>());
             foreach (var url in urls)
             {
-                Listen(kestrel, url, certificate);
+                Listen(kestrel, url, certificate, reserve);
             }
         });
         return builder;
@@ -84,7 +85,7 @@ internal static class WebServer
             .AddJsonConsole(console => (console.IncludeScopes, console.UseUtcTimestamp, console.TimestampFormat) = (true, true, Timestamp));
     }
 
-    private static void Listen(KestrelServerOptions kestrel, string text, TlsCertificate? certificate)
+    private static void Listen(KestrelServerOptions kestrel, string text, TlsCertificate? certificate, DescriptorReserve reserve)
     {
         if (!ListenUrl.TryParse(text, out var url))
         {
@@ -93,6 +94,8 @@ internal static class WebServer
 
         void Configure(ListenOptions listen)
         {
+            listen.Use(next => connection => reserve.OnConnectionAsync(connection, next));
+
             // Without TLS there is no HTTP/2: nothing negotiates it, and its floods are not worth the risk on a plain port.
             listen.Protocols = HttpProtocols.Http1;
             if (url.IsTls)

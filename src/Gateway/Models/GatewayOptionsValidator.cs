@@ -154,6 +154,11 @@ internal static partial class GatewayOptionsValidator
             yield return new($"{path}:Ports", $"\"{model.Ports}\"", $"{model.Replicas} replicas need at least as many ports");
         }
 
+        if (model.CpuAffinity && (model.Kind == ModelKind.Remote || !OperatingSystem.IsLinux()))
+        {
+            yield return new($"{path}:CpuAffinity", "true", "only processes that the gateway runs on Linux can be kept on cores of their own");
+        }
+
         foreach (var (section, parameter) in model.SetParams.Select(member => (nameof(model.SetParams), member.Key)).Concat(model.StripParams.Select(name => (nameof(model.StripParams), name))))
         {
             if (parameter is "stream" or "")

@@ -82,6 +82,7 @@ internal sealed class Model
             Transport = Options.Transport,
             FirstPort = Options.Ports.First,
             LastPort = Options.Ports.Last,
+            CpuAffinity = Options.CpuAffinity,
             LocalReplicas = Math.Max(1, localReplicas),
             Startup = Probe(Options.Probes.Startup, new() { Kind = probeKind, Period = TimeSpan.FromMilliseconds(500) }),
             Readiness = Readiness(probeKind),

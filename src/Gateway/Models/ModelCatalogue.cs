@@ -51,6 +51,7 @@ internal sealed class ModelCatalogue
         var cache = (long)(memory * CacheShare / Math.Max(1, LocalReplicas)) >> 20;
         return model.ToReplicaSet(LocalReplicas, simulator) with
         {
+            ReplicasBefore = Models.TakeWhile(other => other != model).Where(other => other.IsLocal).Sum(other => other.Options.Replicas),
             CacheRamMiB = (int)Math.Clamp(cache, LeastCacheMiB, MostCacheMiB),
             DrainTimeout = Options.Gateway.DrainTimeout,
         };

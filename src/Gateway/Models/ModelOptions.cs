@@ -60,6 +60,9 @@ internal sealed record ModelOptions
     [Range(1, 1024)]
     public int Slots { get; init; } = 4;
 
+    /// <summary>Keeps each local process on cores of its own: the machine's are divided among all local replicas. Linux only. <value>Default false: the kernel decides.</value></summary>
+    public bool CpuAffinity { get; init; }
+
     /// <summary>How local processes are reached. <value>Default tcp.</value></summary>
     public ReplicaTransport Transport { get; init; } = ReplicaTransport.Tcp;
 

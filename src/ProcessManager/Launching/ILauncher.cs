@@ -15,6 +15,9 @@ internal sealed record LaunchRequest(
     /// <summary>Which start of the replica it is.</summary>
     public int Generation { get; init; }
 
+    /// <summary>What stands before the program and becomes it; nothing by default.</summary>
+    public ImmutableArray<string> Before { get; init; } = [];
+
     /// <summary>Where it will listen.</summary>
     public string? Address { get; init; }
 }

@@ -69,7 +69,7 @@ internal sealed class Launcher : ILauncher, IDisposable
 
     private static ProcessStartInfo StartInfo(LaunchRequest request, LaunchChain chain)
     {
-        string[] line = [.. chain.Prefix, request.Program, .. request.Arguments];
+        string[] line = [.. chain.Prefix, .. request.Before, request.Program, .. request.Arguments];
         var info = new ProcessStartInfo
         {
             FileName = line[0],

@@ -53,6 +53,22 @@ internal static class Preflight
             : (path, null);
     }
 
+    /// <summary>What keeps the replica on its cores: put before its program. Nothing when that is not asked for.</summary>
+    public static (ImmutableArray<string> Before, PreflightProblem? Problem) Pin(ReplicaSetOptions options, int index, ImmutableArray<int> cores, string? searchPath)
+    {
+        if (!options.CpuAffinity)
+        {
+            return ([], null);
+        }
+
+        if (FindProgram(CoreShare.Program, searchPath).Path is not { } program || cores.IsEmpty)
+        {
+            return ([], new(ExitCause.PermanentConfig, $"CpuAffinity needs Linux and the program {CoreShare.Program} (package util-linux) in PATH. Install it, or leave CpuAffinity out."));
+        }
+
+        return ([program, "-c", CoreShare.Of(cores, options.ReplicasBefore + index, Math.Max(1, options.LocalReplicas))], null);
+    }
+
     /// <summary>Checks the model file that the arguments name, if they name one. Relative paths are the child's.</summary>
     public static PreflightProblem? CheckModel(ReplicaSetOptions options, ImmutableArray<string> arguments)
     {

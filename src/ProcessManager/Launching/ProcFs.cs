@@ -6,6 +6,8 @@ namespace LlmGateway.ProcessManager.Launching;
 /// <summary>What Linux tells about processes. Everything here may vanish while it is read; what has vanished is left out.</summary>
 internal static class ProcFs
 {
+    private static readonly string[] GpuDevices = ["/dev/nvidia", "/dev/dri/render", "/dev/kfd", "/dev/dxg"];
+
     /// <summary>The living members of a process group.</summary>
     public static ImmutableArray<ProcStat> Group(int group)
     {
@@ -80,6 +82,20 @@ internal static class ProcFs
         }
 
         return inodes;
+    }
+
+    /// <summary>Whether a process has a GPU open: one that has not can't use it.</summary>
+    public static bool HoldsGpu(int pid)
+    {
+        try
+        {
+            return new DirectoryInfo($"/proc/{pid}/fd").EnumerateFileSystemInfos().Any(descriptor =>
+                descriptor.LinkTarget is { } target && GpuDevices.Any(device => target.StartsWith(device, StringComparison.Ordinal)));
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return false; // ended, or somebody else's
+        }
     }
 
     public static string Text(string path)

@@ -185,7 +185,7 @@ internal sealed class OrphanWatch : ILauncher, IDisposable
         return [];
     }
 
-    /// <exception cref="IOException">It can't be written; the message says what that means.</exception>
+    /// <exception cref="StateFileException">It can't be written; the message says what that means.</exception>
     private async Task SaveAsync(
         Func<ImmutableDictionary<(string, int), ProcessRecord>, ImmutableDictionary<(string, int), ProcessRecord>> change, CancellationToken cancellationToken)
     {
@@ -198,7 +198,7 @@ internal sealed class OrphanWatch : ILauncher, IDisposable
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new IOException(
+            throw new StateFileException(
                 $"The state file {_file} can't be written ({e.Message}). Nothing new is started, since it could not be found again after a crash; what runs goes on.", e);
         }
         finally

@@ -54,7 +54,8 @@ internal sealed class ReplicaSetFactory : IReplicaSetFactory, IDisposable
             ? new LaunchPlace($"/tmp/llmgw/{index}.sock", null, index) // the real folder is made at the first launch
             : new LaunchPlace("127.0.0.1", port, index);
         var program = Preflight.FindProgram(options.Executable, Environment.GetEnvironmentVariable("PATH")).Path ?? options.Executable;
-        return [program, .. CommandLine.Masked(CommandLine.Build(options, place, Environment.ProcessorCount))];
+        var (before, _) = Preflight.Pin(options, index, CoreShare.Allowed(), Environment.GetEnvironmentVariable("PATH"));
+        return [.. before, program, .. CommandLine.Masked(CommandLine.Build(options, place, Environment.ProcessorCount))];
     }
 
     /// <summary>The least that a supervisor must be able to rely on; whoever reads a configuration checks more, and says it better.</summary>

@@ -115,6 +115,12 @@ public sealed record ReplicaSetOptions
     /// <summary>All local replicas of the gateway that share this machine's cores: <c>--threads</c> becomes cores divided by this.</summary>
     public int LocalReplicas { get; init; } = 1;
 
+    /// <summary>Keeps each process on cores of its own (Linux): the machine's are divided among <see cref="LocalReplicas"/>. <value>Default off.</value></summary>
+    public bool CpuAffinity { get; init; }
+
+    /// <summary>Local replicas that have their cores before this set's first one.</summary>
+    public int ReplicasBefore { get; init; }
+
     /// <summary>Share of the machine's memory for one process's prompt cache (<c>--cache-ram</c>), in MiB; null leaves the server's default.</summary>
     public int? CacheRamMiB { get; init; }
 

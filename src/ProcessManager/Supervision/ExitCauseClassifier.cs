@@ -35,9 +35,10 @@ internal static class ExitCauseClassifier
     [
         "CUDA error: out of memory", "cudaMalloc failed: out of memory", "hipMalloc failed: out of memory", "ErrorOutOfDeviceMemory",
         "unable to allocate CUDA", "unable to allocate ROCm", "unable to allocate Vulkan", "unable to allocate SYCL", "unable to allocate Metal",
+        "failed to allocate CUDA", "failed to allocate ROCm", "failed to allocate Vulkan", "failed to allocate SYCL", "failed to allocate Metal",
     ];
 
-    private static readonly string[] MemoryTexts = ["std::bad_alloc", "Cannot allocate memory", "unable to allocate CPU"];
+    private static readonly string[] MemoryTexts = ["std::bad_alloc", "Cannot allocate memory", "insufficient memory (attempted to allocate", "unable to allocate CPU", "failed to allocate CPU"];
 
     private static readonly string[] ServerBindTexts = ["couldn't bind HTTP server socket", "exiting due to HTTP server error"];
 

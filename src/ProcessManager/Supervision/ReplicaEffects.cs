@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Security.Cryptography;
 using LlmGateway.Probes;
 using LlmGateway.ProcessManager.Launching;
+using LlmGateway.ProcessManager.Orphans;
 using LlmGateway.ProcessManager.Replicas;
 using LlmGateway.ProcessManager.Supervision.Liveness;
 
@@ -130,6 +131,11 @@ internal sealed class ReplicaEffects(
 
             process = generation.Process!;
         }
+        catch (StateFileException e)
+        {
+            post(new SupervisorEvent.LaunchFailed(generation.Number, ExitCause.PermanentConfig, e.Message, IsOurs: true));
+            return;
+        }
         catch (Exception e) when (e is not OutOfMemoryException)
         {
             // The system refused: no process, no descriptors, no memory. That may pass.
@@ -152,6 +158,12 @@ internal sealed class ReplicaEffects(
         if (Preflight.CheckWorkingDirectory(options.WorkingDirectory) is { } noFolder)
         {
             return noFolder;
+        }
+
+        var (before, unpinned) = Preflight.Pin(options, index, CoreShare.Allowed(), Environment.GetEnvironmentVariable("PATH"));
+        if (unpinned is not null)
+        {
+            return unpinned;
         }
 
         if (AddressLease.Rent(options, around.Ports, around.Sockets) is not { } lease)
@@ -182,6 +194,7 @@ internal sealed class ReplicaEffects(
             line => output.Add(generation.Number, key is null ? line : line.Replace(key, "[key]", StringComparison.Ordinal)))
         {
             Generation = generation.Number,
+            Before = before,
             Address = lease.Address.ToString(),
         };
         var child = await around.Launcher.LaunchAsync(request, generation.Over);
@@ -219,6 +232,7 @@ internal sealed class ReplicaEffects(
             options.Startup,
             () => ListenerOwner.Of(process.Address, child.Pid),
             () => child.Sample() with { LogLines = output.Written },
+            () => child.Look(wholeGroup: false).IsStopped,
             around.Time,
             post);
         generation.SetProbe(Probing(generation, "startup", options.Startup, watch.Add));
@@ -260,7 +274,7 @@ internal sealed class ReplicaEffects(
 
     private async Task FollowProgressAsync(Generation generation, ProbeOptions progress, CancellationToken over)
     {
-        using var senses = new LivenessSenses(_backend, generation.Number, generation.Child!, generation.Process!, traffic, progress.Timeout);
+        using var senses = new LivenessSenses(_backend, generation.Number, generation.Child!, generation.Process!, traffic, around.Samples, progress.Timeout);
         var watch = new LivenessWatch(
             generation.Number, index, progress, LivenessLimits.Of(options, progress), pool, senses, around.Time, around.Random,
             around.Metrics?.Counting(_backend, "liveness", _ => { }), post);

@@ -53,6 +53,7 @@ internal static class ReplicaStatusView
         ReplicaState.Killing when replica is { Phase: ProcessPhase.Dead, Signalled: false } => "Its process has ended.",
         ReplicaState.Killing => replica.KilledBecause ?? "It is made to end.",
         ReplicaState.Stuck => "Its process does not end even after SIGKILL (a hung driver or disk); no other is started in its place.",
+        ReplicaState.Backoff when replica.LastExit is { Code: null, Signal: null } unborn => $"It could not be started: {unborn.Advice}",
         ReplicaState.Backoff => $"Its process ended: {replica.LastExit?.Advice}",
         ReplicaState.Failed when replica.AwaitsChange =>
             $"It failed and is tried again when its program, its model or its configuration changes: {replica.LastExit?.Advice}",

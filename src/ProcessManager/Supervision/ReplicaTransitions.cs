@@ -24,8 +24,8 @@ internal readonly record struct Step(Replica Next, ImmutableArray<Effect> Effect
 /// Starting  | any answer                                             | Loading
 ///           | startup probe passed                                   | Warming
 ///           | launch failed                                          | (end)
-///           | no progress, stranger on the address                   | Killing
-/// Loading   | startup probe passed / no progress, stranger           | Warming / Killing
+///           | no progress, stranger on the address, stopped for good | Killing
+/// Loading   | startup probe passed / as Starting                     | Warming / Killing
 /// Warming   | slots and name known / wrong server                    | Ready, or Draining when held / Killing
 /// Ready     | readiness fails, process stopped / liveness busy, or   | NotReady / Busy
 ///           |   readiness without an answer while it works           |
@@ -74,12 +74,12 @@ internal static class ReplicaTransitions
             SupervisorEvent.Answered when replica.State is ReplicaState.Starting => To(replica, ReplicaState.Loading),
             SupervisorEvent.StartupPassed when replica.State is ReplicaState.Starting or ReplicaState.Loading
                 => To(replica with { StartupPassed = true }, ReplicaState.Warming, new Effect.Warm(replica.Generation)),
-            SupervisorEvent.StartupFailed failed when replica.State is ReplicaState.Starting or ReplicaState.Loading or ReplicaState.Warming
+            SupervisorEvent.StartupFailed failed when IsComingUp(replica)
                 => Kill(replica with { KilledFor = failed.Cause, KilledBecause = failed.Message }),
             SupervisorEvent.Warmed warmed when replica.State is ReplicaState.Warming => OnWarmed(replica, warmed.Slots, now),
             SupervisorEvent.ReadinessChanged readiness => OnReadiness(replica, readiness, now),
             SupervisorEvent.LivenessChanged liveness => OnLiveness(replica, liveness, now),
-            SupervisorEvent.ContinueDue when IsServing(replica) && replica.Phase is ProcessPhase.Alive => Stay(replica, new Effect.Continue(replica.Generation)),
+            SupervisorEvent.ContinueDue when (IsComingUp(replica) || IsServing(replica)) && replica.Phase is ProcessPhase.Alive => Stay(replica, new Effect.Continue(replica.Generation)),
             SupervisorEvent.FoundHung hung when IsServing(replica) => Kill(replica with { KilledFor = ExitCause.Hung, KilledBecause = hung.Finding }),
             SupervisorEvent.Drained drained => OnDrained(replica, drained.Epoch, now),
             SupervisorEvent.Died => OnDied(replica),
@@ -202,7 +202,7 @@ internal static class ReplicaTransitions
         }
 
         var report = new ExitReport(null, null, failed.Cause, failed.Message, now.WallNow, []);
-        return End(replica with { LastExit = report }, new(failed.Cause, WasLaunched: false), now);
+        return End(replica with { LastExit = report }, new(failed.Cause, WasLaunched: false, IsOurs: failed.IsOurs), now);
     }
 
     private static Step OnWarmed(Replica replica, int slots, in Circumstances now)
@@ -236,6 +236,9 @@ internal static class ReplicaTransitions
         };
         return IsServing(replica) && replica.State is not ReplicaState.Draining ? Serve(told, now) : Stay(told);
     }
+
+    /// <summary>It was started and does not serve yet.</summary>
+    private static bool IsComingUp(Replica replica) => replica.State is ReplicaState.Starting or ReplicaState.Loading or ReplicaState.Warming;
 
     /// <summary>Its process is up and wanted: probes may speak.</summary>
     private static bool IsServing(Replica replica) =>

@@ -20,7 +20,8 @@ internal sealed record RestartHistory(int Failures, ImmutableArray<TimeSpan> Res
 /// <param name="Cause">Why.</param>
 /// <param name="ReadyFor">How long it had been ready without a break.</param>
 /// <param name="WasLaunched">A process told the cause; else we saw it before the launch.</param>
-internal readonly record struct Ending(ExitCause Cause, TimeSpan ReadyFor = default, bool WasLaunched = true);
+/// <param name="IsOurs">The gateway itself could not launch anything.</param>
+internal readonly record struct Ending(ExitCause Cause, TimeSpan ReadyFor = default, bool WasLaunched = true, bool IsOurs = false);
 
 /// <summary>What the policy says.</summary>
 internal enum RestartAction
@@ -56,6 +57,7 @@ internal readonly record struct RestartDecision(RestartAction Action, TimeSpan D
 /// slow retry.
 /// <code>
 /// cause                                        | next start                                      | cost
+/// any, for the gateway's own trouble           | after the backoff, for as long as it lasts      | 0
 /// permanent_config, wrong_build                | when its files or its configuration change      | 0
 /// model_invalid, seen before the launch        | same                                            | 0
 /// model_invalid, said by the process           | once more after the backoff, then as above      | 1
@@ -90,6 +92,12 @@ internal static class RestartPolicy
     {
         var cause = end.Cause;
         var isSecondLook = cause is ExitCause.ModelInvalid && end.WasLaunched && history.ModelRetries < MaxModelRetries;
+        if (end.IsOurs && options.Policy is not RestartPolicyKind.Never)
+        {
+            var tries = history.Failures + 1;
+            return new(RestartAction.Restart, Backoff(options, tries, random), 0, history with { Failures = tries });
+        }
+
         if (IsPermanent(cause) && !isSecondLook)
         {
             return new(options.Policy is RestartPolicyKind.Never ? RestartAction.Hold : RestartAction.Await, TimeSpan.Zero, 0, history);

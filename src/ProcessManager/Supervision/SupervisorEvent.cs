@@ -22,8 +22,8 @@ internal abstract record SupervisorEvent
     /// <summary>A process lives.</summary>
     internal sealed record Launched(int Generation, LiveProcess Process) : Report(Generation);
 
-    /// <summary>No process was made.</summary>
-    internal sealed record LaunchFailed(int Generation, ExitCause Cause, string Message) : Report(Generation);
+    /// <summary>No process was made. <paramref name="IsOurs"/>: for a trouble of the gateway's own, which costs the replica nothing.</summary>
+    internal sealed record LaunchFailed(int Generation, ExitCause Cause, string Message, bool IsOurs = false) : Report(Generation);
 
     /// <summary>Our process answers on its address, so far only that it is loading.</summary>
     internal sealed record Answered(int Generation) : Report(Generation);

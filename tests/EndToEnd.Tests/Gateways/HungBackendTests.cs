@@ -95,6 +95,16 @@ public sealed class HungBackendTests
     }
 
     [Fact(Timeout = Limit)]
+    public async Task Fault9_StoppedWhileItLoads_GetsSigcontAndComesUp()
+    {
+        await using var gateway = await StartAsync(1, """ "Args": ["--sim-load-ms", "1500"] """);
+        var loading = (await gateway.UntilAsync(status => status.Replica("demo/0").State == "loading", "loading", Ct)).Replica("demo/0");
+        ChildProcess.Signal(loading.Pid!.Value, SigStop);
+        await gateway.Process.WaitForLineAsync(line => line.Contains("is sent SIGCONT", StringComparison.Ordinal), Ct);
+        Assert.Equal(loading.Pid, (await gateway.UntilReadyAsync(Ct)).Replica("demo/0").Pid);
+    }
+
+    [Fact(Timeout = Limit)]
     public async Task Wedged_WhileIdle_IsReplaced()
     {
         await using var gateway = await StartAsync(1, Quick.Replace("\"StallTimeout\"", "\"Timeout\": \"500ms\", \"FailureThreshold\": 3, \"StallTimeout\"", StringComparison.Ordinal));

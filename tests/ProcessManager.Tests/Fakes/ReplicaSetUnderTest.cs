@@ -11,7 +11,8 @@ namespace LlmGateway.ProcessManager.Tests.Fakes;
 /// <summary>A replica set with real processes, and every status that it published.</summary>
 internal sealed class ReplicaSetUnderTest : IAsyncDisposable
 {
-    private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(30);
+    /// <summary>Patient: the machine may have other things to do. Only a test that fails waits for it.</summary>
+    private static readonly TimeSpan Deadline = TimeSpan.FromMinutes(2);
     private readonly ReplicaSetFactory _factory;
     private readonly ConcurrentQueue<ReplicaStatus> _history = new();
     private readonly Lock _gate = new();

@@ -119,7 +119,7 @@ public sealed class OrphanWatchTests : IDisposable
         using var watch = Watch();
         Directory.CreateDirectory(Records + ".unfinished"); // a folder in its place fails for root as well
 
-        var e = await Assert.ThrowsAsync<IOException>(() => watch.LaunchAsync(Request(), Ct));
+        var e = await Assert.ThrowsAsync<StateFileException>(() => watch.LaunchAsync(Request(), Ct));
 
         Assert.Contains("Nothing new is started", e.Message, StringComparison.Ordinal);
         Assert.Empty(_launcher.Launched);
@@ -132,7 +132,7 @@ public sealed class OrphanWatchTests : IDisposable
         _system.Add(_launcher.NextPid, startedAt: 7, "/bin/server");
         _launcher.OnLaunch = () => Directory.CreateDirectory(Records + ".unfinished");
 
-        await Assert.ThrowsAsync<IOException>(() => watch.LaunchAsync(Request(), Ct));
+        await Assert.ThrowsAsync<StateFileException>(() => watch.LaunchAsync(Request(), Ct));
 
         Assert.True(Assert.Single(_launcher.Launched).WasKilled);
     }

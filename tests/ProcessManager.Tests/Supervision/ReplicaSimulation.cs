@@ -411,7 +411,7 @@ internal sealed class ReplicaSimulation
 
         if (_random.Next(6) == 0)
         {
-            _pending.Add(new SupervisorEvent.LaunchFailed(launch.Generation, LaunchCauses[_random.Next(LaunchCauses.Length)], "no"));
+            _pending.Add(new SupervisorEvent.LaunchFailed(launch.Generation, LaunchCauses[_random.Next(LaunchCauses.Length)], "no", IsOurs: _random.Next(5) == 0));
             return;
         }
 

@@ -199,8 +199,13 @@ public sealed class ReplicaTransitionsTests
     }
 
     [Fact]
-    public void Apply_StoppedForAWhile_IsContinuedOnlyWhileItServes()
+    public void Apply_StoppedForAWhile_IsContinuedWhileItComesUpAndServes()
     {
+        foreach (var state in new[] { ReplicaState.Starting, ReplicaState.Loading, ReplicaState.Warming })
+        {
+            Assert.Equal([new Effect.Continue(1)], Follow(Ready() with { State = state }, new SupervisorEvent.ContinueDue(1)).Effects);
+        }
+
         var (replica, effects) = Follow(Ready(), new SupervisorEvent.ContinueDue(1));
         Assert.Equal([new Effect.Continue(1)], effects);
         (_, effects) = Follow(replica with { State = ReplicaState.Stopping }, new SupervisorEvent.ContinueDue(1));

@@ -93,6 +93,21 @@ public sealed class RestartPolicyTests
         Assert.Equal(RestartAction.SlowRetry, RestartPolicy.Decide(Defaults with { MaxRestarts = 1 }, RestartHistory.Empty, new(ExitCause.Oom), TimeSpan.Zero, 0.5).Action);
     }
 
+    [Fact]
+    public void Decide_TroubleOfTheGatewaysOwn_IsTriedAgainForAsLongAsItLastsAtNoCost()
+    {
+        var history = RestartHistory.Empty;
+        for (var failures = 1; failures <= 50; failures++)
+        {
+            var decision = RestartPolicy.Decide(Defaults, history, new(ExitCause.PermanentConfig, WasLaunched: false, IsOurs: true), TimeSpan.Zero, 0.5);
+            Assert.Equal((RestartAction.Restart, 0, RestartPolicy.Backoff(Defaults, failures, 0.5)), (decision.Action, decision.Cost, decision.Delay));
+            history = decision.History;
+        }
+
+        Assert.Empty(history.Restarts);
+        Assert.Equal(RestartAction.Hold, RestartPolicy.Decide(Defaults with { Policy = RestartPolicyKind.Never }, history, new(ExitCause.Crash, IsOurs: true), TimeSpan.Zero, 0.5).Action);
+    }
+
     [Theory]
     [InlineData(RestartExhausted.SlowRetry, RestartAction.SlowRetry)]
     [InlineData(RestartExhausted.Hold, RestartAction.Hold)]

@@ -19,6 +19,7 @@ internal sealed unsafe class Nvml : IGpuReader, IDisposable
     private readonly delegate* unmanaged<nint, byte*, uint, int> _name;
     private readonly delegate* unmanaged<nint, Utilization*, int> _utilization;
     private readonly delegate* unmanaged<nint, Memory*, int> _memory;
+    private readonly NvmlProcesses _processes;
 
     private Nvml(nint library)
     {
@@ -29,6 +30,7 @@ internal sealed unsafe class Nvml : IGpuReader, IDisposable
         _name = (delegate* unmanaged<nint, byte*, uint, int>)Export("nvmlDeviceGetName");
         _utilization = (delegate* unmanaged<nint, Utilization*, int>)Export("nvmlDeviceGetUtilizationRates");
         _memory = (delegate* unmanaged<nint, Memory*, int>)Export("nvmlDeviceGetMemoryInfo");
+        _processes = new(library);
         if (((delegate* unmanaged<int>)Export("nvmlInit_v2"))() is not Success and var error)
         {
             throw new IOException($"NVIDIA's driver answers {error.ToString(CultureInfo.InvariantCulture)}");
@@ -101,7 +103,10 @@ internal sealed unsafe class Nvml : IGpuReader, IDisposable
             named ? Marshal.PtrToStringUTF8((nint)name) : null,
             used ? utilization.Gpu / 100.0 : null,
             known ? (long)memory.Used : null,
-            known ? (long)memory.Total : null);
+            known ? (long)memory.Total : null)
+        {
+            Processes = _processes.Of(device),
+        };
     }
 
     private nint Export(string name) => NativeLibrary.GetExport(_library, name);

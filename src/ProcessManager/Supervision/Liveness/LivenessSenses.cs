@@ -1,6 +1,7 @@
 using LlmGateway.Probes.LlamaServer;
 using LlmGateway.ProcessManager.Launching;
 using LlmGateway.ProcessManager.Replicas;
+using LlmGateway.ProcessManager.Sampling;
 
 namespace LlmGateway.ProcessManager.Supervision.Liveness;
 
@@ -13,15 +14,16 @@ internal sealed class LivenessSenses : ILivenessSenses, IDisposable
     private readonly int _generation;
     private readonly IChildProcess _child;
     private readonly IReplicaTraffic _traffic;
+    private readonly IResourceSampler? _samples;
     private readonly LlamaServerClient _client;
 
-    public LivenessSenses(string backend, int generation, IChildProcess child, LiveProcess process, IReplicaTraffic traffic, TimeSpan timeout)
+    public LivenessSenses(string backend, int generation, IChildProcess child, LiveProcess process, IReplicaTraffic traffic, IResourceSampler? samples, TimeSpan timeout)
     {
-        (_backend, _generation, _child, _traffic) = (backend, generation, child, traffic);
+        (_backend, _generation, _child, _traffic, _samples) = (backend, generation, child, traffic, samples);
         _client = new(process.Address, process.ApiKey, timeout);
     }
 
-    public ProcessLook Process(bool wholeGroup) => _child.Look(wholeGroup);
+    public ProcessLook Process(bool wholeGroup) => _child.Look(wholeGroup) with { IsOnGpu = IsOnGpu(wholeGroup) };
 
     public TrafficLook Traffic() => _traffic.Look(_backend, _generation);
 
@@ -41,6 +43,17 @@ internal sealed class LivenessSenses : ILivenessSenses, IDisposable
             cancellationToken.ThrowIfCancellationRequested();
             return SlotsLook.None;
         }
+    }
+
+    private bool IsOnGpu(bool wholeGroup)
+    {
+        if (_samples?.Current.Gpus is not { IsDefaultOrEmpty: false } gpus)
+        {
+            return false;
+        }
+
+        IEnumerable<int> pids = wholeGroup ? ProcFs.Group(_child.Pid).Select(member => member.Pid) : [_child.Pid];
+        return GpuUse.IsBusy(gpus, [.. pids.Where(ProcFs.HoldsGpu)]);
     }
 
     public void Dispose() => _client.Dispose();

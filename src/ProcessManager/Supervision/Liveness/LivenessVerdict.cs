@@ -31,24 +31,19 @@ internal enum LivenessHealth
 /// what is seen                                                       | verdict
 /// stopped (/proc state T)                                            | Stopped; after 5 s one SIGCONT; 5 s after that still or again: Hung
 /// work in flight: a stream byte or a slot's counter moves            | Alive
-/// work in flight: neither for Stall, CPU flat for as long            | Hung
-/// work in flight: neither for Stall, but CPU                         | Busy
+/// work in flight: neither for Stall, CPU and GPU flat for as long    | Hung
+/// work in flight: neither for Stall, but CPU or GPU                  | Busy
 /// … until FirstToken (somebody waits for one), else Silence, is over | Hung
-/// no work, /slots unanswered Unanswered times in a row               | Hung, or Busy as above while it uses CPU
+/// no work, /slots unanswered Unanswered times in a row               | Hung, or Busy as above while it uses either
 /// no work, more than half of its slots busy for ever                 | Hung
 /// </code>
 /// An answer proves nothing while work is in flight: a frozen llama-server still answers /health, /slots and /metrics. Work is in flight
 /// when the gateway holds a lease and, as far as the server tells, a slot is at work: a client that reads slowly holds a lease, too.
+/// Reading weights back from disk counts as CPU. Where nothing is told of GPUs, CPU decides alone.
 /// A late look (<see cref="LivenessSample.IsLate"/>) starts all clocks anew.
 /// </remarks>
 internal sealed record LivenessVerdict
 {
-    /// <summary>From the stop to SIGCONT, and from there to the verdict.</summary>
-    public static readonly TimeSpan StopPatience = TimeSpan.FromSeconds(5);
-
-    /// <summary>Running for this long, a stop is forgotten: the next one gets its SIGCONT again.</summary>
-    private static readonly TimeSpan StopMemory = TimeSpan.FromSeconds(30);
-
     /// <summary>CPU time is judged over spans no shorter than this: the kernel counts in hundredths of a second.</summary>
     private static readonly TimeSpan CpuWindow = TimeSpan.FromSeconds(1);
 
@@ -67,7 +62,7 @@ internal sealed record LivenessVerdict
     public bool IsWorking { get; private init; }
 
     /// <summary>Send SIGCONT now.</summary>
-    public bool IsToContinue { get; private init; }
+    public bool IsToContinue => Stop.IsToContinue;
 
     /// <summary>Slots that are busy for ever with nothing of ours.</summary>
     public int Leaked { get; private init; }
@@ -83,11 +78,7 @@ internal sealed record LivenessVerdict
 
     private TrafficLook Traffic { get; init; }
 
-    private TimeSpan? StoppedSince { get; init; }
-
-    private TimeSpan? ContinuedAt { get; init; }
-
-    private TimeSpan RunsSince { get; init; }
+    private StopNotes Stop { get; init; }
 
     /// <summary>What the server last told of its slots; default when it never did.</summary>
     private ImmutableArray<SlotNotes> Slots { get; init; }
@@ -101,7 +92,6 @@ internal sealed record LivenessVerdict
 
     private int LeakedAtLastLook { get; init; }
 
-
     /// <summary>The server owes us something.</summary>
     private bool HasWork => Traffic.InFlight > 0 && (!IsTold || Slots.Any(slot => slot.Last.IsProcessing));
 
@@ -113,7 +103,12 @@ internal sealed record LivenessVerdict
             return Begin(sample);
         }
 
-        var next = this with { IsToContinue = false, Cpu = Cpu.Add(sample.Process, sample.At), Traffic = sample.Traffic };
+        var next = this with
+        {
+            Stop = Stop.Add(sample.Process.IsStopped, sample.At),
+            Cpu = Cpu.Add(sample.Process, sample.At),
+            Traffic = sample.Traffic,
+        };
         if (sample.Traffic.Bytes > Traffic.Bytes)
         {
             next = next with { ProgressAt = sample.At };
@@ -135,10 +130,9 @@ internal sealed record LivenessVerdict
         {
             HasBegun = true,
             ProgressAt = at,
-            RunsSince = at,
+            Stop = StopNotes.Begin(sample.Process.IsStopped, at),
             Cpu = CpuNotes.Begin(sample.Process, at),
             Traffic = sample.Traffic,
-            StoppedSince = sample.Process.IsStopped ? at : null,
             Unanswered = sample is { IsLate: false, Slots.Answer: SlotsAnswer.None } ? 1 : 0,
             UnansweredSince = at,
             IsTold = isTold,
@@ -188,39 +182,21 @@ internal sealed record LivenessVerdict
         return Math.Max(0, Math.Min(still, busy - Traffic.InFlight));
     }
 
-    private LivenessVerdict WhileStopped(in LivenessSample sample)
+    private LivenessVerdict WhileStopped(in LivenessSample sample) => this with
     {
-        var at = sample.At;
-        var since = StoppedSince ?? at;
-        var isDue = at - since >= StopPatience;
-        var isHung = isDue && ContinuedAt is { } continued && at - continued >= StopPatience;
-        var isToContinue = isDue && ContinuedAt is null;
-        return this with
-        {
-            StoppedSince = since,
-            ContinuedAt = isToContinue ? at : ContinuedAt,
-            IsToContinue = isToContinue,
-            IsWorking = false,
-            Health = isHung ? LivenessHealth.Hung : LivenessHealth.Stopped,
-            Finding = isHung ? "Its process is stopped, and SIGCONT did not help." : "Its process has been stopped (SIGSTOP).",
+        IsWorking = false,
+        Health = Stop.IsHopeless ? LivenessHealth.Hung : LivenessHealth.Stopped,
+        Finding = Stop.IsHopeless ? "Its process is stopped, and SIGCONT did not help." : "Its process has been stopped (SIGSTOP).",
 
-            // A process that does not run can't get on: those clocks stand still with it.
-            ProgressAt = at,
-            Cpu = CpuNotes.Begin(sample.Process, at),
-            Unanswered = 0,
-        };
-    }
+        // A process that does not run can't get on: those clocks stand still with it.
+        ProgressAt = sample.At,
+        Cpu = CpuNotes.Begin(sample.Process, sample.At),
+        Unanswered = 0,
+    };
 
     private LivenessVerdict WhileRunning(TimeSpan at, LivenessLimits limits)
     {
-        var runsSince = StoppedSince is null ? RunsSince : at;
-        var running = this with
-        {
-            StoppedSince = null,
-            RunsSince = runsSince,
-            ContinuedAt = at - runsSince >= StopMemory ? null : ContinuedAt,
-            ProgressAt = HasWork || Unanswered > 0 ? ProgressAt : at, // it owes nothing
-        };
+        var running = HasWork || Unanswered > 0 ? this : this with { ProgressAt = at }; // it owes nothing
         return running.Judge(at, limits);
     }
 
@@ -277,7 +253,7 @@ internal sealed record LivenessVerdict
     /// <summary>One slot as it was last told, and since when it has been told so.</summary>
     private sealed record SlotNotes(LlamaServerSlot Last, TimeSpan Since);
 
-    /// <summary>What is known of the process's CPU time.</summary>
+    /// <summary>What is known of the process's use of CPU, disk and GPU.</summary>
     /// <param name="Base">Where the current span began.</param>
     /// <param name="BaseAt">When.</param>
     /// <param name="SeenAt">End of the last whole span.</param>
@@ -305,7 +281,9 @@ internal sealed record LivenessVerdict
                 return this;
             }
 
-            var isBusy = ticks - before >= FlatCpu * seconds * ProcStat.TicksPerSecond || look.ReadBytes - Base.ReadBytes >= FlatReadBytesPerSecond * seconds;
+            var isBusy = look.IsOnGpu
+                || ticks - before >= FlatCpu * seconds * ProcStat.TicksPerSecond
+                || look.ReadBytes - Base.ReadBytes >= FlatReadBytesPerSecond * seconds;
             return new(look, at, at, isBusy ? at : BusyAt, isBusy);
         }
 

@@ -186,6 +186,43 @@ public sealed class LivenessVerdictTests
         Assert.Equal((LivenessHealth.Busy, true), (server.Health, server.Verdict.WantsGroup));
     }
 
+    [Theory]
+    [InlineData(0, 0, false, LivenessHealth.Hung)]
+    [InlineData(1, 0, false, LivenessHealth.Busy)]
+    [InlineData(0, 10, false, LivenessHealth.Busy)]
+    [InlineData(0, 0, true, LivenessHealth.Busy)]
+    [InlineData(1, 10, true, LivenessHealth.Busy)]
+    internal void Work_WithoutResult_IsBusyWhileCpuDiskOrGpuAreAtIt(double cores, int mebibytesPerSecond, bool isOnGpu, LivenessHealth expected)
+    {
+        var server = new Server { Busy = 1, InFlight = 1, Awaiting = 1, Cpu = cores, ReadMebibytes = mebibytesPerSecond, IsOnGpu = isOnGpu };
+        server.Run(100);
+        Assert.Equal(expected, server.Health);
+    }
+
+    [Fact]
+    public void Gpu_FallsIdleBehindAWaitingRequest_IsHungAfterTheStallTimeout()
+    {
+        var server = new Server { Busy = 1, InFlight = 1, Awaiting = 1, IsOnGpu = true };
+        server.Run(200);
+        server.IsOnGpu = false;
+        server.Run(55);
+        Assert.Equal(LivenessHealth.Busy, server.Health);
+        server.Run(10);
+        Assert.Equal(LivenessHealth.Hung, server.Health);
+    }
+
+    [Fact]
+    public void Fault70_MachineThrashes_ReadingWeightsBackIsWorkAndNothingIsKilled()
+    {
+        // Short of memory, the kernel drops mapped weights and reads them again for each token: almost no CPU, no token for minutes.
+        var server = new Server { Busy = 1, InFlight = 1, Cpu = 0.01, ReadMebibytes = 50 };
+        server.Run(10, decode: true);
+        server.Run(280);
+        Assert.Equal(LivenessHealth.Busy, server.Health);
+        server.Run(1, bytes: true);
+        Assert.Equal(LivenessHealth.Alive, server.Health);
+    }
+
     [Fact]
     public void Add_ProgressEveryNowAndThen_IsNeverHung() => // 54 s: counters are seen every 5 s only
         Gen.Select(Gen.Int[1, 54], Gen.Int[0, 1], Gen.Int[0, 3], Gen.Enum<SlotsAnswer>()).List[1, 30].Sample(schedule =>
@@ -210,6 +247,7 @@ public sealed class LivenessVerdictTests
         private long _bytes;
         private double _ticks;
         private double _groupTicks;
+        private long _readBytes;
         private int _second;
 
         public TimeSpan Now { get; set; }
@@ -228,6 +266,11 @@ public sealed class LivenessVerdictTests
         public double GroupCpu { get; set; }
 
         public bool IsStopped { get; set; }
+
+        /// <summary>Read from storage, a second.</summary>
+        public long ReadMebibytes { get; set; }
+
+        public bool IsOnGpu { get; set; }
 
         public SlotsAnswer Answer { get; set; } = SlotsAnswer.Told;
 
@@ -252,8 +295,9 @@ public sealed class LivenessVerdictTests
         {
             _ticks += (Cpu ?? 0) * ProcStat.TicksPerSecond;
             _groupTicks += GroupCpu * ProcStat.TicksPerSecond;
+            _readBytes += ReadMebibytes << 20;
             var isWhole = Verdict.WantsGroup;
-            var process = new ProcessLook(IsStopped, isWhole, Cpu is null ? null : (long)(_ticks + (isWhole ? _groupTicks : 0)), 0);
+            var process = new ProcessLook(IsStopped, isWhole, Cpu is null ? null : (long)(_ticks + (isWhole ? _groupTicks : 0)), _readBytes) { IsOnGpu = IsOnGpu };
             SlotsLook? slots = _second++ % 5 == 0 && !IsStopped
                 ? new(Answer, [.. Enumerable.Range(0, 4).Select(id => new LlamaServerSlot(id, id < Busy, id < Busy ? 7 : null, id < Busy && Awaiting == 0 ? _decoded : 0, 10, 0, 0))])
                 : null;
