@@ -108,15 +108,24 @@ internal static class GatewayPipeline
                 await WriteAsync(context, ApiErrors.Internal);
             }
 
-            if (context.Response is { HasStarted: false, ContentLength: null, ContentType: null, StatusCode: StatusCodes.Status404NotFound or StatusCodes.Status405MethodNotAllowed })
+            // What routing and binding refuse has a status and no words.
+            if (context.Response is { HasStarted: false, ContentLength: null, ContentType: null, StatusCode: var status } && OfStatus(status) is { } wordless)
             {
-                await RefuseAsync(context, context.Response.StatusCode == StatusCodes.Status404NotFound ? ApiErrors.UnknownEndpoint : ApiErrors.MethodNotAllowed);
+                await RefuseAsync(context, wordless);
             }
         });
 
         static Task WriteAsync(HttpContext context, ApiError error) =>
             ApiErrorWriter.WriteAsync(context, error, ApiErrorWriter.DialectOf(context.Request.Path), context.TraceIdentifier);
     }
+
+    private static ApiError? OfStatus(int status) => status switch
+    {
+        StatusCodes.Status400BadRequest => ApiErrors.InvalidQuery,
+        StatusCodes.Status404NotFound => ApiErrors.UnknownEndpoint,
+        StatusCodes.Status405MethodNotAllowed => ApiErrors.MethodNotAllowed,
+        _ => null,
+    };
 
     /// <summary>Says no before an endpoint is known. The data listener counts it; the management listener has no such numbers.</summary>
     private static Task RefuseAsync(HttpContext context, ApiError error)

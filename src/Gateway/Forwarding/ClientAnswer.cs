@@ -1,6 +1,5 @@
 using System.Text;
 using LlmGateway.Gateway.Requests;
-using Microsoft.AspNetCore.Connections.Features;
 using Microsoft.AspNetCore.Http.Features;
 
 namespace LlmGateway.Gateway.Forwarding;
@@ -98,7 +97,7 @@ internal sealed class ClientAnswer : IAsyncDisposable
     }
 
     /// <summary>Closes the client's connection once the message is complete: what follows a broken answer must not be taken for a whole one.</summary>
-    public void CloseAfterwards() => _context.Features.Get<IConnectionLifetimeNotificationFeature>()?.RequestClose();
+    public void CloseAfterwards() => LastPacket.CloseWith(_context);
 
     public async ValueTask DisposeAsync()
     {

@@ -38,6 +38,11 @@ internal sealed class EventStream(EventFeed feed, StreamLimit limit, TimeProvide
     private async Task FollowAsync(ServerSentEvents client, long last, CancellationToken ended)
     {
         await client.BeginAsync(ended);
+        if (client.IsHeadOnly)
+        {
+            return;
+        }
+
         while (true)
         {
             var page = feed.After(last, AtOnce);

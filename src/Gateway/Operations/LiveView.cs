@@ -27,6 +27,11 @@ internal sealed class LiveView(StatusReporter reporter, RequestList requests, Ev
     private async Task FollowAsync(ServerSentEvents client, CancellationToken ended)
     {
         await client.BeginAsync(ended);
+        if (client.IsHeadOnly)
+        {
+            return;
+        }
+
         var last = 0L;
         for (var ticks = 0; ; ticks++)
         {

@@ -22,8 +22,12 @@ internal static class ModelApi
             var attempt = plan == true ? reloader.Plan() : reloader.Reload($"command from {source}");
             return attempt.Errors.IsEmpty ? await AcceptedAsync(context, attempt, wait == true || plan == true) : Refused(attempt);
         });
-        endpoints.MapPost("/api/models/{model}/{verb:regex(^(load|unload)$)}", Task<IResult> (HttpContext context, string model, string verb, bool? wait) =>
-            OrderAsync(context, live, model, verb, wait == true, logger, (name, cancellationToken) => keeper.AskAsync(name, verb == "load", cancellationToken)));
+        foreach (var verb in new[] { "load", "unload" })
+        {
+            endpoints.MapPost($"/api/models/{{model}}/{verb}", Task<IResult> (HttpContext context, string model, bool? wait) =>
+                OrderAsync(context, live, model, verb, wait == true, logger, (name, cancellationToken) => keeper.AskAsync(name, verb == "load", cancellationToken)));
+        }
+
         endpoints.MapPost("/api/models/{model}/scale/{replicas:int}", Task<IResult> (HttpContext context, string model, int replicas, bool? wait) =>
             OrderAsync(
                 context, live, model, $"scale to {replicas.ToString(CultureInfo.InvariantCulture)}", wait == true, logger,
@@ -51,7 +55,7 @@ internal static class ModelApi
             statusCode: problems.IsEmpty ? StatusCodes.Status200OK : StatusCodes.Status500InternalServerError);
     }
 
-    /// <summary>Answers 202 at once, or 200 when it is done; 409 when it can't be.</summary>
+    /// <summary>Answers 202 at once, or 200 when it is done; 409 when it can't be, which for some orders is known at once.</summary>
     private static async Task<IResult> OrderAsync(
         HttpContext context, LiveCatalogue live, string model, string verb, bool wait, ILogger logger, Func<string, CancellationToken, Task<string?>> order)
     {
@@ -68,12 +72,12 @@ internal static class ModelApi
 
         Log.ModelCommanded(logger, verb, name, SourceOf(context));
         var done = CarryOutAsync(order(name, wait ? context.RequestAborted : CancellationToken.None), verb, name, logger);
-        if (!wait)
+        if (!wait && !done.IsCompleted)
         {
             return Results.StatusCode(StatusCodes.Status202Accepted);
         }
 
-        return await done is { } problem ? new ApiErrorResult(new ApiError(409, "not_done", problem)) : Results.Ok();
+        return await done is { } problem ? new ApiErrorResult(new ApiError(409, "not_done", problem)) : Results.StatusCode(wait ? StatusCodes.Status200OK : StatusCodes.Status202Accepted);
     }
 
     private static async Task<string?> CarryOutAsync(Task<string?> order, string verb, string model, ILogger logger)

@@ -1,5 +1,4 @@
 using System.Collections.Concurrent;
-using System.Collections.Frozen;
 using LlmGateway.Gateway.Backends;
 using LlmGateway.Gateway.Operations.Login;
 using LlmGateway.Gateway.Requests;
@@ -13,9 +12,6 @@ namespace LlmGateway.Gateway.Operations;
 /// <summary>What operators order of replicas: one of them, or all of a model one after another.</summary>
 internal sealed class ReplicaCommands(BackendSources sources, EventFeed feed, TimeProvider time, ILogger<ReplicaCommands> logger)
 {
-    private static readonly FrozenDictionary<string, ReplicaVerb> Verbs =
-        Enum.GetValues<ReplicaVerb>().ToFrozenDictionary(verb => verb.ToString(), StringComparer.OrdinalIgnoreCase);
-
     /// <summary>How long a restarted replica that has come up may take to pass its readiness probe, before the next one's turn.</summary>
     private static readonly TimeSpan ReadyWithin = TimeSpan.FromSeconds(30);
 
@@ -23,26 +19,27 @@ internal sealed class ReplicaCommands(BackendSources sources, EventFeed feed, Ti
 
     public void Map(IEndpointRouteBuilder endpoints)
     {
-        endpoints.MapPost("/api/replicas/{model}/{index:int}/{verb}", OneAsync);
+        foreach (var verb in Enum.GetValues<ReplicaVerb>())
+        {
+            // Each by its own path, so that whatever else stands there is unknown, and not a method that is not taken.
+            var word = verb.ToString().ToLowerInvariant();
+            endpoints.MapPost($"/api/replicas/{{model}}/{{index:int}}/{word}", (HttpContext context, string model, int index, bool? wait) => OneAsync(context, model, index, verb, word, wait));
+        }
+
         endpoints.MapPost("/api/models/{model}/restart", RollAsync);
     }
 
-    private async Task<IResult> OneAsync(HttpContext context, string model, int index, string verb, bool? wait)
+    private async Task<IResult> OneAsync(HttpContext context, string model, int index, ReplicaVerb verb, string word, bool? wait)
     {
-        if (!Verbs.TryGetValue(verb, out var wanted))
-        {
-            return Error(404, "unknown_verb", $"Known are {string.Join(", ", Verbs.Keys.Select(known => known.ToLowerInvariant()))}.");
-        }
-
         if (sources.Replicas(Uri.UnescapeDataString(model)) is not { } set || index < 0 || index >= set.Statuses.Length)
         {
             return UnknownReplica();
         }
 
-        Tell($"{set.Model}/{index}", $"{verb.ToLowerInvariant()} of {set.Model}/{index} was ordered by {context.Features.Get<Operator>()}.");
-        return await CarryOutAsync(context, wait, $"{verb.ToLowerInvariant()} {set.Model}/{index}", async cancellationToken =>
+        Tell($"{set.Model}/{index}", $"{word} of {set.Model}/{index} was ordered by {context.Features.Get<Operator>()}.");
+        return await CarryOutAsync(context, wait, $"{word} {set.Model}/{index}", async cancellationToken =>
         {
-            await set.CommandAsync(index, wanted, cancellationToken);
+            await set.CommandAsync(index, verb, cancellationToken);
             return Results.Json(new { backend = $"{set.Model}/{index}", state = Names.Of(set.Statuses[index].State), set.Statuses[index].NotRoutableBecause }, StatusReport.Json);
         });
     }

@@ -7,6 +7,9 @@ internal sealed class ServerSentEvents(HttpResponse response)
 {
     private static readonly byte[] Heartbeat = ": still here\n\n"u8.ToArray();
 
+    /// <summary>True when the client wants the head of the answer and nothing of its body, which has no end.</summary>
+    public bool IsHeadOnly => HttpMethods.IsHead(response.HttpContext.Request.Method);
+
     /// <summary>Sends the head; the answer has begun then.</summary>
     public Task BeginAsync(CancellationToken cancellationToken)
     {

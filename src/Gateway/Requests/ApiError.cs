@@ -94,6 +94,8 @@ internal static class ApiErrors
 
     public static ApiError InvalidParameter(string param, string why) => new(400, "invalid_parameter", $"'{param}' {why}.") { Param = param };
 
+    public static ApiError InvalidQuery { get; } = new(400, "invalid_parameter", "A value in the query is not of the kind that stands there.");
+
     public static ApiError InvalidKey { get; } =
         new(401, "invalid_api_key", "A valid API key is needed: send it as 'Authorization: Bearer sk-…' or as 'x-api-key'.");
 

@@ -102,7 +102,8 @@ internal static class ProcFs
     {
         try
         {
-            return File.ReadAllText(path);
+            // Not every kernel has every file, and an exception for each look would drown those that mean something.
+            return File.Exists(path) ? File.ReadAllText(path) : string.Empty;
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {

@@ -23,13 +23,14 @@ internal sealed record TypeCounts(long Count, long Bytes, ImmutableArray<TypeCou
 /// <summary>Counts objects by type from the events of a heap snapshot, or of allocation ticks.</summary>
 internal static class HeapCount
 {
-    /// <summary>Reads a snapshot's events until it is complete.</summary>
-    public static Task<TypeCounts> SnapshotAsync(Stream events, CancellationToken cancellationToken)
+    /// <summary>Reads a snapshot's events to their end; null when they are not all there.</summary>
+    public static Task<TypeCounts?> SnapshotAsync(Stream events, CancellationToken cancellationToken)
     {
         var names = new Dictionary<ulong, string>();
         var nodes = new Dictionary<ulong, (long Count, long Bytes)>();
         int? collection = null;
-        return ReadAsync(
+        var isWhole = false;
+        return ReadAsync<TypeCounts?>(
             events,
             source =>
             {
@@ -51,15 +52,9 @@ internal static class HeapCount
                     }
                 };
                 source.Clr.GCStart += data => collection ??= data is { Depth: 2, Type: not GCType.BackgroundGC } ? data.Count : null;
-                source.Clr.GCStop += data =>
-                {
-                    if (data.Count == collection)
-                    {
-                        source.StopProcessing();
-                    }
-                };
+                source.Clr.GCStop += data => isWhole |= data.Count == collection;
             },
-            () => TypeCounts.Of(nodes.Select(node => new TypeCount(names.GetValueOrDefault(node.Key) is { Length: > 0 } name ? name : "(unnamed)", node.Value.Count, node.Value.Bytes))),
+            () => !isWhole ? null : TypeCounts.Of(nodes.Select(node => new TypeCount(names.GetValueOrDefault(node.Key) is { Length: > 0 } name ? name : "(unnamed)", node.Value.Count, node.Value.Bytes))),
             cancellationToken);
     }
 
@@ -75,7 +70,7 @@ internal static class HeapCount
     }
 
     // The reader blocks: it gets a thread of its own.
-    private static Task<TypeCounts> ReadAsync(Stream events, Action<EventPipeEventSource> subscribe, Func<TypeCounts> result, CancellationToken cancellationToken) =>
+    private static Task<T> ReadAsync<T>(Stream events, Action<EventPipeEventSource> subscribe, Func<T> result, CancellationToken cancellationToken) =>
         Task.Factory.StartNew(
             () =>
             {

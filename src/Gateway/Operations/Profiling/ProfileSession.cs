@@ -10,6 +10,9 @@ internal static class ProfileSession
     /// <summary>What the runtime may hold of a session before it is read. A snapshot of the heap comes while nobody can read.</summary>
     private const int BufferMiB = 256;
 
+    /// <summary>How often it is looked whether the collection of a snapshot has been made.</summary>
+    private static readonly TimeSpan Look = TimeSpan.FromMilliseconds(20);
+
     private const string Runtime = "Microsoft-Windows-DotNETRuntime";
 
     /// <summary>CPU samples, and what is needed to give them names.</summary>
@@ -20,7 +23,7 @@ internal static class ProfileSession
     ];
 
     /// <summary>A snapshot of the heap; it begins with a full collection.</summary>
-    public static EventPipeProvider[] Heap { get; } = [new(Runtime, EventLevel.Verbose, (long)ClrTraceEventParser.Keywords.GCHeapSnapshot)];
+    private static EventPipeProvider[] Heap { get; } = [new(Runtime, EventLevel.Verbose, (long)ClrTraceEventParser.Keywords.GCHeapSnapshot)];
 
     /// <summary>A tick for each 100 KiB that are allocated.</summary>
     public static EventPipeProvider[] Allocations { get; } = [new(Runtime, EventLevel.Verbose, (long)ClrTraceEventParser.Keywords.GC)];
@@ -37,8 +40,39 @@ internal static class ProfileSession
     /// <param name="read">Reads the events to their end. May return early: the session is ended then.</param>
     /// <param name="cancellationToken">Ends it at once.</param>
     /// <exception cref="DiagnosticsClientException">The runtime does not allow it.</exception>
-    public static async Task RunAsync(
-        EventPipeProvider[] providers, TimeSpan duration, bool withNames, TimeProvider time, Func<Stream, CancellationToken, Task> read, CancellationToken cancellationToken)
+    public static Task RunAsync(
+        EventPipeProvider[] providers, TimeSpan duration, bool withNames, TimeProvider time, Func<Stream, CancellationToken, Task> read, CancellationToken cancellationToken) =>
+        RunAsync(providers, over => Task.Delay(duration, time, over), withNames, read, cancellationToken);
+
+    /// <summary>Takes a snapshot of the heap: a session that ends with the full collection that it begins with.</summary>
+    /// <remarks>
+    /// Not with that collection's last event: a reader keeps the latest events back until later ones tell it their order, and in a quiet process none
+    /// come until the session ends.
+    /// </remarks>
+    /// <param name="limit">The longest that it may take.</param>
+    /// <param name="time">The clock.</param>
+    /// <param name="read">Reads the events to their end.</param>
+    /// <param name="cancellationToken">Ends it at once.</param>
+    /// <exception cref="DiagnosticsClientException">The runtime does not allow it.</exception>
+    public static Task SnapshotAsync(TimeSpan limit, TimeProvider time, Func<Stream, CancellationToken, Task> read, CancellationToken cancellationToken)
+    {
+        var before = FullCollections();
+        return RunAsync(Heap, CollectedAsync, withNames: false, read, cancellationToken);
+
+        async Task CollectedAsync(CancellationToken over)
+        {
+            var since = time.GetTimestamp();
+            while (FullCollections() == before && time.GetElapsedTime(since) < limit)
+            {
+                await Task.Delay(Look, time, over);
+            }
+        }
+    }
+
+    private static long FullCollections() => GC.GetGCMemoryInfo(GCKind.FullBlocking).Index;
+
+    private static async Task RunAsync(
+        EventPipeProvider[] providers, Func<CancellationToken, Task> untilOver, bool withNames, Func<Stream, CancellationToken, Task> read, CancellationToken cancellationToken)
     {
         var client = new DiagnosticsClient(Environment.ProcessId);
         using var session = await client.StartEventPipeSessionAsync(providers, withNames, BufferMiB, cancellationToken);
@@ -46,7 +80,7 @@ internal static class ProfileSession
         var reading = read(session.EventStream, cancellationToken);
         try
         {
-            await Task.WhenAny(reading, Task.Delay(duration, time, over.Token));
+            await Task.WhenAny(reading, untilOver(over.Token));
         }
         finally
         {

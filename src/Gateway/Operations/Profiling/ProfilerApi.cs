@@ -13,6 +13,9 @@ internal static class ProfilerApi
     /// <summary>Long enough for the sampler, which looks a thousand times a second, to see every thread.</summary>
     private static readonly TimeSpan StackSample = TimeSpan.FromMilliseconds(50);
 
+    /// <summary>A full collection of the runtime's own, made at the same time, can be taken for the snapshot's; hardly so three times in a row.</summary>
+    private const int MostSnapshots = 3;
+
     /// <summary>The longest that a snapshot of the heap may take.</summary>
     private static readonly TimeSpan HeapLimit = TimeSpan.FromSeconds(60);
 
@@ -42,9 +45,14 @@ internal static class ProfilerApi
         endpoints.MapGet("/debug/gcheap", (HttpContext context) => RunAsync(context, ProfileKind.GcHeap, null, async _ =>
         {
             TypeCounts? counts = null;
-            await ProfileSession.RunAsync(
-                ProfileSession.Heap, HeapLimit, withNames: false, time, async (events, cancellationToken) => counts = await HeapCount.SnapshotAsync(events, cancellationToken), context.RequestAborted);
-            await context.Response.WriteAsJsonAsync(counts, Indented, context.RequestAborted);
+            for (var tries = 0; counts is null && tries < MostSnapshots; tries++)
+            {
+                await ProfileSession.SnapshotAsync(HeapLimit, time, async (events, cancellationToken) => counts = await HeapCount.SnapshotAsync(events, cancellationToken), context.RequestAborted);
+            }
+
+            await (counts is null
+                ? RefuseAsync(context, new ApiError(503, "profile_incomplete", "The runtime gave no whole snapshot; try again."))
+                : context.Response.WriteAsJsonAsync(counts, Indented, context.RequestAborted));
         }));
         endpoints.MapGet("/debug/stacks", (HttpContext context) => RunAsync(context, ProfileKind.Stacks, null, async _ =>
         {
