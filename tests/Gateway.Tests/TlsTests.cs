@@ -1,4 +1,6 @@
 using System.Net;
+using System.Net.Security;
+using System.Net.Sockets;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using LlmGateway.Gateway.Models;
@@ -100,6 +102,73 @@ public sealed class TlsTests : IDisposable
 
         Assert.Equal(thumbprint, seen);
     }
+
+    [Fact(Timeout = 60_000)]
+    public async Task Listener_FloodedWithHttp2Resets_EndsThatConnectionAndServesTheOthers()
+    {
+        const int MostFrames = 20_000;
+        Write("one");
+        var builder = WebServer.CreateData(new DataPlaneOptions { Listen = ["https://127.0.0.1:0"], Tls = _options });
+        builder.Logging.ClearProviders();
+        await using var app = builder.Build();
+        var running = 0;
+        var most = 0;
+        app.MapGet("/", async (HttpContext context) =>
+        {
+            InterlockedMax(ref most, Interlocked.Increment(ref running));
+            try
+            {
+                // A handler that does not end because its client has left: what a flood of resets feeds on.
+                await Task.Delay(TimeSpan.FromMilliseconds(200), CancellationToken.None);
+            }
+            finally
+            {
+                Interlocked.Decrement(ref running);
+            }
+
+            return "served";
+        });
+        await app.StartAsync(Ct);
+        var url = new Uri(app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.Single());
+
+        using var flood = new TcpClient();
+        await flood.ConnectAsync(url.Host, url.Port, Ct);
+        await using var stream = new SslStream(flood.GetStream(), leaveInnerStreamOpen: false, (_, _, _, _) => true);
+        await stream.AuthenticateAsClientAsync(new SslClientAuthenticationOptions { TargetHost = "localhost", ApplicationProtocols = [SslApplicationProtocol.Http2] }, Ct);
+        await stream.WriteAsync("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"u8.ToArray(), Ct);
+        await stream.WriteAsync(Frame(type: 4, flags: 0, id: 0), Ct);
+        var sent = 0;
+        try
+        {
+            for (var id = 1; sent < MostFrames; id += 2, sent++)
+            {
+                // ":method: GET", ":path: /" and ":scheme: https" of the static table, and an authority.
+                await stream.WriteAsync(Frame(type: 1, flags: 5, id, [0x82, 0x84, 0x87, 0x41, 9, .. "localhost"u8]), Ct);
+                await stream.WriteAsync(Frame(type: 3, flags: 0, id, [0, 0, 0, 8]), Ct);
+            }
+        }
+        catch (IOException)
+        {
+            // Cut.
+        }
+
+        Assert.InRange(sent, 1, MostFrames - 1);
+        Assert.InRange(most, 0, 2 * 100 + 1);
+        using var handler = new HttpClientHandler { ServerCertificateCustomValidationCallback = (_, _, _, _) => true };
+        using var client = new HttpClient(handler) { BaseAddress = url };
+        Assert.Equal("served", await client.GetStringAsync(new Uri("/", UriKind.Relative), Ct));
+    }
+
+    private static void InterlockedMax(ref int target, int value)
+    {
+        int seen;
+        while ((seen = Volatile.Read(ref target)) < value && Interlocked.CompareExchange(ref target, value, seen) != seen)
+        {
+        }
+    }
+
+    private static byte[] Frame(byte type, byte flags, int id, params byte[] payload) =>
+        [0, (byte)(payload.Length >> 8), (byte)payload.Length, type, flags, (byte)(id >> 24), (byte)(id >> 16), (byte)(id >> 8), (byte)id, .. payload];
 
     private string? Thumbprint(TlsCertificate certificate) => certificate.Get(_failures.Add).TargetCertificate.Thumbprint;
 

@@ -112,10 +112,10 @@ internal sealed record ModelOptions
     [DurationRange("0s", "10m")]
     public TimeSpan StopTimeout { get; init; } = TimeSpan.FromSeconds(10);
 
-    /// <summary>Fields to set at the top of every JSON body, in place of the client's own; <c>model</c> names it to the backend. <value>Not <c>stream</c>.</value></summary>
+    /// <summary>Fields to set at the top of every body, or in every form, in place of the client's own; <c>model</c> names it to the backend. <value>Not <c>stream</c>.</value></summary>
     public JsonObject SetParams { get; init; } = [];
 
-    /// <summary>Fields to remove from the top of every JSON body. <value>Not <c>stream</c>.</value></summary>
+    /// <summary>Fields to remove from the top of every body, or from every form. <value>Not <c>stream</c>.</value></summary>
     public IReadOnlyList<string> StripParams { get; init; } = [];
 }
 

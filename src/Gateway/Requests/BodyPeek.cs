@@ -158,14 +158,22 @@ internal static class BodyPeek
         name is "model" or "stream" or "messages" or "prompt" or "input" or "content" or "documents" or "stop" or "stop_sequences" or "grammar" or "json_schema" or "response_format" or "logprobs"
         || BoundsByName.ContainsKey(name);
 
-    private static ApiError? Number(ref Utf8JsonReader reader, scoped ReadOnlySpan<char> name, (long Minimum, long Maximum) bounds, ref BodyFacts facts)
-    {
-        if (reader.TokenType == JsonTokenType.Null)
-        {
-            return null;
-        }
+    /// <summary>True for the name of a number that has bounds.</summary>
+    public static bool IsBounded(ReadOnlySpan<char> name) => BoundsByName.ContainsKey(name);
 
-        if (reader.TokenType != JsonTokenType.Number || !reader.TryGetInt64(out var number) || number < bounds.Minimum || number > bounds.Maximum)
+    /// <summary>Takes a number that has bounds into the facts, or says what they are.</summary>
+    /// <param name="name">Its name.</param>
+    /// <param name="given">What was given; null for what is no whole number.</param>
+    /// <param name="facts">What is known of the body so far.</param>
+    public static ApiError? Bounded(ReadOnlySpan<char> name, long? given, ref BodyFacts facts) => Bounded(name, given, BoundsByName[name], ref facts);
+
+    private static ApiError? Number(ref Utf8JsonReader reader, scoped ReadOnlySpan<char> name, (long Minimum, long Maximum) bounds, ref BodyFacts facts) =>
+        reader.TokenType == JsonTokenType.Null ? null
+        : Bounded(name, reader.TokenType == JsonTokenType.Number && reader.TryGetInt64(out var number) ? number : null, bounds, ref facts);
+
+    private static ApiError? Bounded(scoped ReadOnlySpan<char> name, long? given, (long Minimum, long Maximum) bounds, ref BodyFacts facts)
+    {
+        if (given is not { } number || number < bounds.Minimum || number > bounds.Maximum)
         {
             return ApiErrors.InvalidParameter(name.ToString(), $"must be a whole number from {bounds.Minimum} to {bounds.Maximum}");
         }

@@ -103,17 +103,19 @@ internal sealed class RequestBody : IDisposable
         }
     }
 
-    /// <summary>A body of its own with a model's parameters, or null when the budget for bodies is spent.</summary>
-    public RequestBody? With(BodyRewrite rewrite)
+    /// <summary>A body of its own that is written from this one, or null when the budget for bodies is spent.</summary>
+    /// <param name="growth">Bytes by which it may be longer.</param>
+    /// <param name="write">Writes it and says how long it is.</param>
+    public RequestBody? Rewritten(int growth, BodyWriter write)
     {
-        var reserved = Length + rewrite.Growth;
+        var reserved = Length + growth;
         if (!_budget.TryReserve(reserved))
         {
             return null;
         }
 
         var buffer = ArrayPool<byte>.Shared.Rent(reserved);
-        return new RequestBody(buffer, rewrite.Apply(Bytes.Span, buffer), _budget, reserved);
+        return new RequestBody(buffer, write(Bytes.Span, buffer), _budget, reserved);
     }
 
     public void Dispose()
@@ -125,6 +127,9 @@ internal sealed class RequestBody : IDisposable
         }
     }
 }
+
+/// <summary>Writes one body from another and says how long it is.</summary>
+internal delegate int BodyWriter(ReadOnlySpan<byte> body, Span<byte> output);
 
 /// <summary>Bytes that bodies may hold together.</summary>
 /// <param name="limit">In bytes.</param>

@@ -1,16 +1,12 @@
 using System.Globalization;
 using LlmGateway.Gateway.Models;
 using Microsoft.AspNetCore.Connections;
-using Microsoft.AspNetCore.WebUtilities;
-using Microsoft.Net.Http.Headers;
 
 namespace LlmGateway.Gateway.Requests;
 
 /// <summary>Reads a request whole and finds out what it asks for, or what is wrong with it.</summary>
 internal sealed class RequestReader(LiveCatalogue live, BodyBudget budget, TimeProvider time)
 {
-    private const int LongestModelField = 1024;
-
     /// <summary>A longer hint is none.</summary>
     private const int LongestSession = 256;
 
@@ -35,7 +31,8 @@ internal sealed class RequestReader(LiveCatalogue live, BodyBudget budget, TimeP
         var isTaken = false;
         try
         {
-            var (facts, error) = endpoint.IsForm ? await FormFactsAsync(context.Request.ContentType, body) : BodyPeek.Read(body.Bytes.Span);
+            var boundary = endpoint.IsForm ? MultipartForm.BoundaryOf(context.Request.ContentType) : null;
+            var (facts, error) = Peek(endpoint, body, boundary);
             if (error is not null)
             {
                 return (null, error);
@@ -52,9 +49,14 @@ internal sealed class RequestReader(LiveCatalogue live, BodyBudget budget, TimeP
                 return (null, ApiErrors.ModelNotAllowed(model.Name));
             }
 
-            if (model.Rewrite is { } rewrite && !endpoint.IsForm)
+            if (model.Rewrite is { } rewrite)
             {
-                if (body.With(rewrite) is not { } rewritten)
+                if (boundary is not null && rewrite.Holds(boundary))
+                {
+                    return (null, ApiErrors.InvalidParameter("Content-Type", "must name another boundary"));
+                }
+
+                if (Rewritten(body, rewrite, boundary) is not { } rewritten)
                 {
                     return (null, ApiErrors.QueueFull(TimeSpan.FromSeconds(1)));
                 }
@@ -63,7 +65,7 @@ internal sealed class RequestReader(LiveCatalogue live, BodyBudget budget, TimeP
                 body = rewritten;
 
                 // What the backend will read decides, not what the client wrote.
-                (facts, error) = BodyPeek.Read(body.Bytes.Span);
+                (facts, error) = Peek(endpoint, body, boundary);
                 if (error is not null)
                 {
                     return (null, error);
@@ -121,6 +123,13 @@ internal sealed class RequestReader(LiveCatalogue live, BodyBudget budget, TimeP
             }
         }
     }
+
+    private static (BodyFacts? Facts, ApiError? Error) Peek(InferenceEndpoint endpoint, RequestBody body, string? boundary) =>
+        endpoint.IsForm ? FormPeek.Read(body.Bytes.Span, boundary) : BodyPeek.Read(body.Bytes.Span);
+
+    private static RequestBody? Rewritten(RequestBody body, BodyRewrite rewrite, string? boundary) => boundary is null
+        ? body.Rewritten(rewrite.Growth, rewrite.Apply)
+        : body.Rewritten(rewrite.GrowthOfForm(boundary), (form, output) => rewrite.ApplyToForm(form, boundary, output));
 
     /// <summary>The body alone; what is not there yet is the client's time.</summary>
     private async ValueTask<(RequestBody? Body, ApiError? Error)> ReadBodyAsync(HttpContext context, OverheadClock clock)
@@ -217,43 +226,5 @@ internal sealed class RequestReader(LiveCatalogue live, BodyBudget budget, TimeP
         var wish = headers[KeepAliveHeader].ToString();
         keepAlive = wish == "1";
         return wish is "" or "0" or "1" ? null : ApiErrors.InvalidParameter(KeepAliveHeader, "must be 1 or 0");
-    }
-
-    /// <summary>The field <c>model</c> of a multipart form.</summary>
-    private static async ValueTask<(BodyFacts? Facts, ApiError? Error)> FormFactsAsync(string? contentType, RequestBody body)
-    {
-        if (!MediaTypeHeaderValue.TryParse(contentType, out var type)
-            || !type.MediaType.Equals("multipart/form-data", StringComparison.OrdinalIgnoreCase)
-            || HeaderUtilities.RemoveQuotes(type.Boundary) is not { Length: > 0 and <= 200 } boundary)
-        {
-            return (null, ApiErrors.InvalidParameter("Content-Type", "must be multipart/form-data with a boundary"));
-        }
-
-        try
-        {
-            var facts = new BodyFacts();
-            var reader = new MultipartReader(boundary.ToString(), body.OpenRead());
-            while (await reader.ReadNextSectionAsync() is { } section)
-            {
-                if (section.GetContentDispositionHeader() is { } disposition && disposition.IsFormDisposition())
-                {
-                    using var text = new StreamReader(section.Body);
-                    var buffer = new char[LongestModelField];
-                    var value = new string(buffer, 0, await text.ReadBlockAsync(buffer));
-                    facts = HeaderUtilities.RemoveQuotes(disposition.Name).ToString() switch
-                    {
-                        "model" => facts with { Model = value },
-                        "stream" => facts with { Stream = value is "true" or "1" },
-                        _ => facts,
-                    };
-                }
-            }
-
-            return (facts, null);
-        }
-        catch (Exception e) when (e is IOException or InvalidDataException)
-        {
-            return (null, ApiErrors.InvalidParameter("body", "is not a well-formed multipart form"));
-        }
     }
 }

@@ -60,6 +60,9 @@ public sealed class ManagementTests(ManagedGateway managed) : IClassFixture<Mana
     [InlineData("metrics")]
     [InlineData("api/status")]
     [InlineData("")]
+    [InlineData("api/events")]
+    [InlineData("api/live")]
+    [InlineData("api/replicas/org%2Fmodel:q4/0/logs")]
     public async Task Read_OtherMethods_Are405WithAllow(string path)
     {
         foreach (var method in new[] { HttpMethod.Post, HttpMethod.Put, HttpMethod.Delete })
@@ -70,14 +73,15 @@ public sealed class ManagementTests(ManagedGateway managed) : IClassFixture<Mana
             Assert.Contains("GET", response.Content.Headers.Allow);
         }
 
-        using var head = await Gateway.Management.SendAsync(new HttpRequestMessage(HttpMethod.Head, path), Ct);
+        using var head = await Gateway.Management.SendAsync(new HttpRequestMessage(HttpMethod.Head, path), HttpCompletionOption.ResponseHeadersRead, Ct);
         Assert.Equal(HttpStatusCode.OK, head.StatusCode);
     }
 
     [Theory(Timeout = Limit)]
     [InlineData("api/replicas/nope/0/restart", "unknown_replica")]
     [InlineData("api/replicas/org%2Fmodel:q4/7/restart", "unknown_replica")]
-    [InlineData("api/replicas/org%2Fmodel:q4/0/explode", "unknown_verb")]
+    [InlineData("api/replicas/org%2Fmodel:q4/0/explode", "unknown_endpoint")]
+    [InlineData("api/models/org%2Fmodel:q4/explode", "unknown_endpoint")]
     [InlineData("api/models/nope/restart", "unknown_model")]
     [InlineData("api/requests/nope/cancel", "unknown_request")]
     [InlineData("api/nothing", "unknown_endpoint")]
@@ -85,6 +89,33 @@ public sealed class ManagementTests(ManagedGateway managed) : IClassFixture<Mana
     {
         using var response = await Gateway.Management.PostAsync(new Uri(path, UriKind.Relative), null, Ct);
         await response.AssertErrorAsync(HttpStatusCode.NotFound, code, Ct);
+    }
+
+    [Theory(Timeout = Limit)]
+    [InlineData("api/replicas/org%2Fmodel:q4/0/explode", HttpStatusCode.NotFound, "unknown_endpoint")]
+    [InlineData("api/replicas/org%2Fmodel:q4/0/restart", HttpStatusCode.MethodNotAllowed, "method_not_allowed")]
+    [InlineData("api/replicas/org%2Fmodel:q4/0/logs?tail=all", HttpStatusCode.BadRequest, "invalid_parameter")]
+    [InlineData("debug/counters?seconds=ten", HttpStatusCode.BadRequest, "invalid_parameter")]
+    public async Task Read_OfWhatIsNotThereOrAskedWrongly_SaysSo(string path, HttpStatusCode status, string code)
+    {
+        using var response = await Gateway.Management.GetAsync(new Uri(path, UriKind.Relative), Ct);
+        await response.AssertErrorAsync(status, code, Ct);
+    }
+
+    [Theory(Timeout = Limit)]
+    [InlineData(-1)]
+    [InlineData(100_000)]
+    public async Task Scale_ToWhatCantBe_IsRefusedAtOnce(int replicas)
+    {
+        using var response = await Gateway.Management.PostAsync(new Uri($"api/models/{Model}/scale/{replicas}", UriKind.Relative), null, Ct);
+        await response.AssertErrorAsync(HttpStatusCode.Conflict, "not_done", Ct);
+    }
+
+    [Fact(Timeout = Limit)]
+    public async Task GcHeap_OfAQuietGateway_IsThereInSeconds()
+    {
+        var heap = (await Gateway.Management.GetFromJsonAsync<JsonObject>(new Uri("debug/gcheap", UriKind.Relative), Ct).WaitAsync(TimeSpan.FromSeconds(20), Ct))!;
+        Assert.InRange((long)heap["count"]!, 10_000, long.MaxValue);
     }
 
     [Fact(Timeout = Limit)]

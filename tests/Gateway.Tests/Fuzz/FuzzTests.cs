@@ -7,6 +7,7 @@ using LlmGateway.Gateway.Keys;
 using LlmGateway.Gateway.Models;
 using LlmGateway.Gateway.Requests;
 using LlmGateway.Gateway.Tests.Fakes;
+using LlmGateway.TestKit.Fuzzing;
 using Microsoft.AspNetCore.Http;
 
 namespace LlmGateway.Gateway.Tests.Fuzz;
@@ -21,6 +22,7 @@ public sealed class FuzzTests
     [InlineData("sse.txt")]
     [InlineData("configuration.txt")]
     [InlineData("paths.txt")]
+    [InlineData("forms.txt")]
     public void Corpus_IsKept(string corpus) => Assert.InRange(Mutations.Entries(corpus).Length, 5, int.MaxValue);
 
     [Fact]
@@ -56,6 +58,36 @@ public sealed class FuzzTests
                 }
 
                 return names.Count(name => name == "model") == 1 && names.Count(name => name == "n") == 1 && !names.Contains("user");
+            },
+            iter: Runs);
+    }
+
+    [Fact]
+    public void FormPeek_OnMutants_GivesFactsOrAnError() => Mutations.Of("forms.txt").Sample(
+        body =>
+        {
+            var (facts, error) = FormPeek.Read(body, "x");
+            return (facts is null) != (error is null);
+        },
+        iter: Runs);
+
+    [Fact]
+    public void FormRewrite_OnMutants_IsAFormWithoutWhatWasStripped()
+    {
+        var rewrite = BodyRewrite.Of(new ModelOptions { StripParams = ["language"], SetParams = new JsonObject { ["model"] = "theirs", ["temperature"] = 0.5 } })!;
+        Mutations.Of("forms.txt").Sample(
+            body =>
+            {
+                if (MultipartForm.Parts(body, "x") is not { } before)
+                {
+                    return true;
+                }
+
+                var output = new byte[body.Length + rewrite.GrowthOfForm("x")];
+                var written = output.AsSpan(0, rewrite.ApplyToForm(body, "x", output)).ToArray();
+                var after = MultipartForm.Parts(written, "x")!.Value;
+                string[] expected = [.. before.Where(part => part.IsFile || part.Name is not ("language" or "model" or "temperature")).Select(part => Convert.ToHexString(body[part.Whole]))];
+                return expected.SequenceEqual(after.SkipLast(2).Select(part => Convert.ToHexString(written[part.Whole]))) && after[^2..].Select(part => part.Name).SequenceEqual(["model", "temperature"]);
             },
             iter: Runs);
     }

@@ -74,18 +74,18 @@ public sealed class RequestBodyTests
     }
 
     [Fact]
-    public async Task With_Parameters_IsABodyOfItsOwn()
+    public async Task Rewritten_IsABodyOfItsOwn()
     {
         var budget = new BodyBudget(1000 * 1024);
         var rewrite = BodyRewrite.Of(new ModelOptions { StripParams = ["a"] })!;
         using var body = await RequestBody.ReadAsync(new MemoryStream("""{"a":1,"b":2}"""u8.ToArray()), 13, budget, Timeout.InfiniteTimeSpan, TimeProvider.System, Ct);
-        using (var changed = body!.With(rewrite))
+        using (var changed = body!.Rewritten(rewrite.Growth, rewrite.Apply))
         {
             Assert.Equal("""{"b":2}"""u8.ToArray(), changed!.Bytes.ToArray());
         }
 
         Assert.True(budget.TryReserve(1000 * 1024 - (int)budget.Held));
-        Assert.Null(body.With(rewrite));
+        Assert.Null(body.Rewritten(rewrite.Growth, rewrite.Apply));
     }
 
     [Fact]

@@ -1,4 +1,5 @@
 using System.Text;
+using System.Text.Json.Nodes;
 using LlmGateway.Gateway.Models;
 using LlmGateway.Gateway.Requests;
 using LlmGateway.Gateway.Tests.Fakes;
@@ -156,6 +157,59 @@ public sealed class RequestReaderTests
         Assert.Equal(400, error!.Status);
         Assert.Equal(0, _budget.Held);
     }
+
+    [Theory]
+    [InlineData("n", "0", 400)]
+    [InlineData("n", "two", 400)]
+    [InlineData("max_tokens", "-2", 400)]
+    [InlineData("max_tokens", "1e3", 400)]
+    [InlineData("n_predict", "99999999999999999999", 400)]
+    [InlineData("max_tokens", "-1", 0)]
+    [InlineData("temperature", "hot", 0)]
+    [InlineData("model", "a", 400)]
+    [InlineData("model", "nope", 400)]
+    public async Task ReadAsync_FieldOfAForm_HasTheBoundsOfABodysAndDoesNotStandTwice(string name, string value, int status)
+    {
+        var (request, error) = await ReadAsync(Form(("model", "a"), (name, value)), context => context.Request.ContentType = "multipart/form-data; boundary=x", endpoint: Forms);
+        using (request)
+        {
+            Assert.Equal((status, status == 0 ? null : name), (error?.Status ?? 0, error?.Param));
+        }
+    }
+
+    [Fact]
+    public async Task ReadAsync_FormOfAModelWithParameters_IsRewritten()
+    {
+        var options = Configured.Gateway("a");
+        options = options with
+        {
+            Models = options.Models.ToDictionary(
+                pair => pair.Key,
+                pair => pair.Value with { StripParams = ["language"], SetParams = new JsonObject { ["model"] = "theirs", ["temperature"] = 0.5, ["max_tokens"] = null } }),
+        };
+        var form = Form(("model", "a"), ("language", "de"), ("prompt", "ä"), ("max_tokens", "7"));
+        var (request, error) = await ReadAsync(form, context => context.Request.ContentType = "multipart/form-data; boundary=\"x\"", endpoint: Forms, options: options);
+        Assert.Null(error);
+        using (request)
+        {
+            Assert.Equal(Form(("prompt", "ä"), ("model", "theirs"), ("temperature", "0.5")), Encoding.UTF8.GetString(request!.Body.Bytes.Span));
+            Assert.Equal(("a", (int?)null), (request.Model.Name, request.MaxTokens));
+        }
+
+        Assert.Equal(0, _budget.Held);
+    }
+
+    [Fact]
+    public async Task ReadAsync_BoundaryThatStandsInAParameter_IsRefused()
+    {
+        var options = Configured.Gateway("a");
+        options = options with { Models = options.Models.ToDictionary(pair => pair.Key, pair => pair.Value with { SetParams = new JsonObject { ["prompt"] = "one\r\n--x--" } }) };
+        var (_, error) = await ReadAsync(Form(("model", "a")), context => context.Request.ContentType = "multipart/form-data; boundary=x", endpoint: Forms, options: options);
+        Assert.Equal((400, "Content-Type"), (error!.Status, error.Param));
+    }
+
+    private static string Form(params (string Name, string Value)[] fields) =>
+        string.Concat(fields.Select(field => $"--x\r\nContent-Disposition: form-data; name=\"{field.Name}\"\r\n\r\n{field.Value}\r\n")) + "--x--\r\n";
 
     private ValueTask<(InferenceRequest? Request, ApiError? Error)> ReadAsync(
         string body, Action<HttpContext>? change = null, Caller? caller = null, InferenceEndpoint? endpoint = null, GatewayOptions? options = null)

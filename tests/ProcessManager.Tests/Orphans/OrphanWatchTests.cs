@@ -4,6 +4,7 @@ using CsCheck;
 using LlmGateway.ProcessManager.Launching;
 using LlmGateway.ProcessManager.Orphans;
 using LlmGateway.ProcessManager.Tests.Fakes;
+using LlmGateway.TestKit.Fuzzing;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 
@@ -95,14 +96,16 @@ public sealed class OrphanWatchTests : IDisposable
     }
 
     [Fact]
-    public void Fault33_StateFileOfRandomBytes_NeverThrowsAndSignalsNobody() => Gen.Byte.Array[0, 200].Sample(
+    public void Fault33_StateFileOfRandomBytes_NeverThrowsAndSignalsNobody() => Gen.OneOf(Gen.Byte.Array[0, 200], Mutations.Of("records.txt")).Sample(
         bytes =>
         {
+            // It lives, but its arguments are none that a mutant could name.
+            _system.Add(50, startedAt: 7, "/bin/bash");
             File.WriteAllBytes(Records, bytes);
             Watch().ReapedAsync().GetAwaiter().GetResult();
             Assert.Empty(_system.Killed);
         },
-        iter: 200,
+        iter: 500,
         threads: 1);
 
     [Fact]

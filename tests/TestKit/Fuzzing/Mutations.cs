@@ -1,16 +1,16 @@
 using System.Text;
 using CsCheck;
 
-namespace LlmGateway.Gateway.Tests.Fuzz;
+namespace LlmGateway.TestKit.Fuzzing;
 
 /// <summary>
-/// Inputs made of a kept corpus (a file per target, its entries divided by lines of <c>====</c>) by flips, cuts, insertions, repetitions and splices.
+/// Inputs made of a kept corpus (a file per target in the tests' <c>Fuzz/Corpus</c>, its entries divided by lines of <c>====</c>) by flips, cuts, insertions, repetitions and splices.
 /// What once broke a target is added to its file.
 /// </summary>
 /// <remarks>
 /// CsCheck prints the seed of a failure, and <c>CsCheck_Seed</c> replays it. <c>CsCheck_Time=600</c> runs each target for ten minutes instead of a moment.
 /// </remarks>
-internal static class Mutations
+public static class Mutations
 {
     private const int Longest = 64 * 1024;
 
