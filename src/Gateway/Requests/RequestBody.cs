@@ -1,5 +1,4 @@
 using System.Buffers;
-using LlmGateway.Gateway.Models;
 
 namespace LlmGateway.Gateway.Requests;
 
