@@ -107,7 +107,7 @@ public sealed class TlsTests : IDisposable
     public async Task Listener_FloodedWithHttp2Resets_EndsThatConnectionAndServesTheOthers()
     {
         const int MostFrames = 20_000;
-        Write("one");
+        var thumbprint = Write("one");
         var builder = WebServer.CreateData(new DataPlaneOptions { Listen = ["https://127.0.0.1:0"], Tls = _options });
         builder.Logging.ClearProviders();
         await using var app = builder.Build();
@@ -133,7 +133,7 @@ public sealed class TlsTests : IDisposable
 
         using var flood = new TcpClient();
         await flood.ConnectAsync(url.Host, url.Port, Ct);
-        await using var stream = new SslStream(flood.GetStream(), leaveInnerStreamOpen: false, (_, _, _, _) => true);
+        await using var stream = new SslStream(flood.GetStream(), leaveInnerStreamOpen: false, (_, certificate, _, _) => certificate?.GetCertHashString() == thumbprint);
         await stream.AuthenticateAsClientAsync(new SslClientAuthenticationOptions { TargetHost = "localhost", ApplicationProtocols = [SslApplicationProtocol.Http2] }, Ct);
         await stream.WriteAsync("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"u8.ToArray(), Ct);
         await stream.WriteAsync(Frame(type: 4, flags: 0, id: 0), Ct);
@@ -154,7 +154,7 @@ public sealed class TlsTests : IDisposable
 
         Assert.InRange(sent, 1, MostFrames - 1);
         Assert.InRange(most, 0, 2 * 100 + 1);
-        using var handler = new HttpClientHandler { ServerCertificateCustomValidationCallback = (_, _, _, _) => true };
+        using var handler = new HttpClientHandler { ServerCertificateCustomValidationCallback = (_, certificate, _, _) => certificate?.Thumbprint == thumbprint };
         using var client = new HttpClient(handler) { BaseAddress = url };
         Assert.Equal("served", await client.GetStringAsync(new Uri("/", UriKind.Relative), Ct));
     }

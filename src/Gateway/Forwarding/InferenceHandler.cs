@@ -74,13 +74,17 @@ internal sealed class InferenceHandler(
             run.Grants++;
             request.Progress?.Granted(lease.Backend.Name, run.Ticket.Waited);
             using var span = RequestTrace.StartAttempt(run.Span, request, lease.Backend, run.Grants);
-            using var recovery = recoveries.Prepare(context, run.Ticket, lease);
+            using var recovery = recoveries.Prepare(context, run.Ticket, lease, span);
             using var attempt = Begin(context, run, lease, span, recovery);
             answer.WaitsForBackend();
             var end = await attempt.RunAsync(context, forwarder, invokers.For(lease.Backend, request.Model.Options.Timeouts.Connect), Config);
-            RequestTrace.EndAttempt(span, attempt, end);
-            span?.Dispose();
-            recovery?.Ended(end == AttemptEnd.Complete);
+            if (recovery is not { HasBroken: true })
+            {
+                RequestTrace.EndAttempt(span, attempt.BackendStatus, end);
+                span?.Dispose();
+            }
+
+            recovery?.Ended(end);
             if (await SettleAsync(context, run, recovery?.Lease ?? lease, attempt, end) is { } outcome)
             {
                 return outcome;

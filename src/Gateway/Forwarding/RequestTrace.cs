@@ -51,7 +51,10 @@ internal static class RequestTrace
         return attempt;
     }
 
-    public static void EndAttempt(Activity? span, Attempt attempt, AttemptEnd end)
+    /// <param name="span">The attempt's.</param>
+    /// <param name="status">What the backend answered with, or 0.</param>
+    /// <param name="end">How it ended.</param>
+    public static void EndAttempt(Activity? span, int status, AttemptEnd end)
     {
         if (span is null)
         {
@@ -60,9 +63,9 @@ internal static class RequestTrace
 
         var word = JsonNamingPolicy.SnakeCaseLower.ConvertName(end.ToString());
         span.SetTag("llmgateway.attempt.end", word);
-        if (attempt.BackendStatus != 0)
+        if (status != 0)
         {
-            span.SetTag("http.response.status_code", attempt.BackendStatus);
+            span.SetTag("http.response.status_code", status);
         }
 
         if (end is not (AttemptEnd.Complete or AttemptEnd.ClientGone))

@@ -18,13 +18,14 @@ internal sealed class StreamRecovery(Scheduler scheduler, BackendInvokers invoke
     /// <param name="context">The client's call.</param>
     /// <param name="ticket">The request's place in its queue.</param>
     /// <param name="lease">The slot that the stream comes from.</param>
-    public Recovery? Prepare(HttpContext context, QueueTicket ticket, SlotLease lease)
+    /// <param name="attempt">The span of that.</param>
+    public Recovery? Prepare(HttpContext context, QueueTicket ticket, SlotLease lease, Activity? attempt)
     {
         var request = ticket.Request;
-        return request is { Stream: true, Slots: 1, FirstTokenWithin: null, Model.RecoversStreams: true }
+        return request is { Stream: true, Slots: 1, Model.RecoversStreams: true }
             && ContinuationRequest.IsPossible(request.Endpoint)
             && context.Request.Headers[Header] != "0"
-            ? new Recovery(scheduler, invokers, metrics, time, logger, context, ticket, lease)
+            ? new Recovery(scheduler, invokers, metrics, time, logger, context, ticket, lease, attempt)
             : null;
     }
 }
@@ -39,7 +40,8 @@ internal sealed class Recovery(
     ILogger logger,
     HttpContext context,
     QueueTicket ticket,
-    SlotLease lease) : IDisposable
+    SlotLease lease,
+    Activity? attempt) : IDisposable
 {
     /// <summary>Breaks of one stream that are mended before it is given up.</summary>
     private const int MostBreaks = 4;
@@ -48,6 +50,7 @@ internal sealed class Recovery(
 
     private HttpResponseMessage? _response;
     private RelayTimer? _timer;
+    private Activity? _attempt = attempt;
     private int _breaks;
     private string _result = "not_possible";
 
@@ -57,9 +60,14 @@ internal sealed class Recovery(
     /// <summary>The slot of the backend that speaks, or spoke last.</summary>
     public SlotLease Lease { get; private set; } = lease;
 
+    /// <summary>True once the first backend has broken off: from then on the spans of the attempts are this one's to end.</summary>
+    public bool HasBroken => _breaks > 0;
+
     private InferenceRequest Request => ticket.Request;
 
     private CancellationToken Aborted => context.RequestAborted;
+
+    private Activity? Span => context.Features.Get<Activity>();
 
     /// <summary>Finds somebody to say the rest; null when nobody can.</summary>
     public async ValueTask<RelaySource?> ContinueAsync()
@@ -74,8 +82,7 @@ internal sealed class Recovery(
                 ticket.FailedOn(broken);
             }
 
-            var next = await scheduler.AcquireAsync(ticket, Aborted);
-            if (!next.IsAcquired)
+            if (await NextAsync() is not { } next)
             {
                 break;
             }
@@ -102,24 +109,54 @@ internal sealed class Recovery(
         return null;
     }
 
-    /// <summary>Says how the stream ended: counts what became of its breaks.</summary>
-    public void Ended(bool isComplete)
+    /// <summary>Says how the stream ended: ends the span of whoever spoke last, and counts what became of its breaks.</summary>
+    public void Ended(AttemptEnd end)
     {
-        if (_breaks > 0)
+        if (HasBroken)
         {
-            metrics.Recovered(Request.Model.Name, isComplete ? "recovered" : _result == "recovered" ? "failed" : _result);
+            EndAttempt(end);
+            metrics.Recovered(Request.Model.Name, end == AttemptEnd.Complete ? "recovered" : _result == "recovered" ? "failed" : _result);
         }
     }
 
     public void Dispose()
     {
+        _attempt?.Dispose();
         Lease.Dispose();
         _response?.Dispose();
         _timer?.Dispose();
     }
 
+    /// <summary>A slot of another backend, from the request's old place in the queue; null when there is none to be had.</summary>
+    private async ValueTask<SlotLease?> NextAsync()
+    {
+        // The limit to the first token has been kept; what is waited for now is the rest.
+        ticket.IsContinued = true;
+        Request.Progress?.Requeued();
+        using var queue = RequestTrace.StartQueue(Span);
+        var next = await scheduler.AcquireAsync(ticket, Aborted);
+        RequestTrace.EndQueue(queue, next);
+        if (!next.IsAcquired)
+        {
+            return null;
+        }
+
+        Request.Progress?.Granted(next.Backend.Name, ticket.Waited);
+        _attempt = RequestTrace.StartAttempt(Span, Request, next.Backend, Request.Progress?.Facts.Attempts ?? 0);
+        return next;
+    }
+
+    /// <param name="end">How whoever spoke last ended, for the span of that.</param>
+    private void EndAttempt(AttemptEnd end)
+    {
+        RequestTrace.EndAttempt(_attempt, (int)(_response?.StatusCode ?? HttpStatusCode.OK), end);
+        _attempt?.Dispose();
+        _attempt = null;
+    }
+
     private void GiveBack()
     {
+        EndAttempt(AttemptEnd.Broken);
         Lease.End(LeaseEnd.Abandoned, UpstreamOutcome.Fault);
         Lease.Dispose();
         _response?.Dispose();
@@ -143,7 +180,7 @@ internal sealed class Recovery(
         }
 
         using var message = new HttpRequestMessage(HttpMethod.Post, default(Uri)) { Content = new ByteArrayContent(body) };
-        BackendRequest.Describe(message, Request, lease.Backend, context.Request.Headers, body.Length, context.Features.Get<Activity>()?.Id);
+        BackendRequest.Describe(message, Request, lease.Backend, context.Request.Headers, body.Length, (_attempt ?? Span)?.Id);
         _response = await invoker.SendAsync(message, _timer.Token);
         if (_response.StatusCode != HttpStatusCode.OK || _response.Content.Headers.ContentType?.MediaType != "text/event-stream" || BackendHead.Fault(_response) is not null)
         {

@@ -59,9 +59,13 @@ internal sealed class Reloader(LoadedConfiguration first, LiveCatalogue live, Mo
     /// <summary>Reloads when the file's content is another one than was last read.</summary>
     public void ReloadIfChanged()
     {
-        if (Path is { } path && ConfigurationFile.FingerprintOf(path) is { Length: > 0 } now && now != Volatile.Read(ref _lastSeen))
+        // Under the lock from looking to reading: who has edited the file and commands a reload at once must not be overtaken by this one.
+        lock (_lock)
         {
-            Reload("the file changed");
+            if (Path is { } path && ConfigurationFile.FingerprintOf(path) is { Length: > 0 } now && now != _lastSeen)
+            {
+                Reload("the file changed");
+            }
         }
     }
 

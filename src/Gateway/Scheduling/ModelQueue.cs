@@ -440,7 +440,7 @@ internal sealed class ModelQueue : IDisposable
             BackendCondition.Coming => _model.Queue.HoldWhileLoading - ticket.WaitedComing - (_clocks.Coming - waiter.ComingAtEntry),
             _ => TimeSpan.Zero,
         };
-        if (ticket.Request.FirstTokenWithin is { } within && within - _time.GetElapsedTime(ticket.Request.ArrivedAt) is var client && client < remaining)
+        if (ticket.FirstTokenWithin is { } within && within - _time.GetElapsedTime(ticket.Request.ArrivedAt) is var client && client < remaining)
         {
             remaining = client;
         }

@@ -11,10 +11,15 @@ internal sealed class QueueTicket(InferenceRequest request) : IDisposable
     /// <summary>What is shorter is read again as fast as it is looked for.</summary>
     private const int LeastPrefix = 1024;
 
-
     private List<Backend>? _failed;
 
     public InferenceRequest Request { get; } = request;
+
+    /// <summary>True when the client has its first tokens already and waits for the rest of a stream that broke.</summary>
+    public bool IsContinued { get; set; }
+
+    /// <summary>The client's own limit to the first token, while that is still to come.</summary>
+    public TimeSpan? FirstTokenWithin => IsContinued ? null : Request.FirstTokenWithin;
 
     /// <summary>Order of arrival; 0 until the first time in the queue.</summary>
     public long Number { get; internal set; }

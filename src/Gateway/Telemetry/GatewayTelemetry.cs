@@ -47,6 +47,7 @@ internal sealed class GatewayTelemetry : IAsyncDisposable
         _traces = TraceExport.Start(version);
         Meters = _services.GetRequiredService<IMeterFactory>();
         Provider = Sdk.CreateMeterProviderBuilder()
+            .ConfigureResource(resource => TraceExport.Name(resource, version))
             .AddMeter([.. meters, ProcessMetrics.MeterName, "Microsoft.AspNetCore.Server.Kestrel", "System.Runtime"])
             .SetMaxMetricStreams(MostStreams)
             .AddView(Stream)

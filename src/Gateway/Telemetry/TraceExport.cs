@@ -22,18 +22,20 @@ internal static class TraceExport
         bool Is(string name, string value) => value.Equals(variable(name)?.Trim(), StringComparison.OrdinalIgnoreCase);
     }
 
+    /// <summary>Says what is measured here, unless the environment does: its word for the service's name must win.</summary>
+    public static void Name(ResourceBuilder resource, string version)
+    {
+        if (string.IsNullOrEmpty(Environment.GetEnvironmentVariable(ServiceName)))
+        {
+            resource.AddService("llm-gateway", serviceVersion: version, autoGenerateServiceInstanceId: false);
+        }
+    }
+
     /// <summary>Begins to export, or gives null when nobody asks for it. Disposing sends what is left.</summary>
     /// <param name="version">Of the gateway.</param>
     public static TracerProvider? Start(string version) => IsWanted(Environment.GetEnvironmentVariable)
         ? Sdk.CreateTracerProviderBuilder()
-            .ConfigureResource(resource =>
-            {
-                // What the environment says of the service's name must win.
-                if (string.IsNullOrEmpty(Environment.GetEnvironmentVariable(ServiceName)))
-                {
-                    resource.AddService("llm-gateway", serviceVersion: version);
-                }
-            })
+            .ConfigureResource(resource => Name(resource, version))
             .AddSource(Traces.Sources)
             .AddOtlpExporter()
             .Build()

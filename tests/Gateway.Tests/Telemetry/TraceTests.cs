@@ -86,6 +86,46 @@ public sealed class TraceTests
     }
 
     [Fact]
+    public async Task Stream_ContinuedElsewhere_HasASpanForEachOfItsBackends()
+    {
+        var spans = new List<Activity>();
+        using var provider = Sdk.CreateTracerProviderBuilder().AddSource(Traces.Sources).AddInMemoryExporter(spans).Build();
+        await using var gateway = await GatewayUnderTest.StartAsync(TimeProvider.System, model => model with { Retry = model.Retry with { RecoverStreams = true } });
+        await using var second = new StubBackend(StreamAsync);
+        await using var first = new StubBackend(async exchange =>
+        {
+            await exchange.BeginEventsAsync();
+            await exchange.WriteChunkAsync("data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n");
+            gateway.Add(second.Address, index: 1);
+            exchange.Close();
+        });
+        gateway.Add(first.Address);
+
+        // The limit to the first token does not keep a stream from being continued.
+        using var client = await gateway.SendAsync(Body, headers: $"traceparent: 00-{TraceId}-{ClientSpan}-01\r\nx-llmgateway-timeout-ms: 20000\r\n");
+        Assert.DoesNotContain("error", await client.ReadUntilAsync("[DONE]"), StringComparison.Ordinal);
+        var asked = await second.Seen.ReadAsync(Ct);
+        while (!asked.StartsWith("POST /v1/chat", StringComparison.Ordinal))
+        {
+            asked = await second.Seen.ReadAsync(Ct);
+        }
+
+        await gateway.DisposeAsync();
+        provider.ForceFlush();
+
+        var trace = spans.Where(span => span.TraceId.ToString() == TraceId).OrderBy(span => span.StartTimeUtc).ToList();
+        var request = Assert.Single(trace, span => span.Kind == ActivityKind.Server);
+        Assert.All(trace.Where(span => span != request), span => Assert.Equal(request.SpanId, span.ParentSpanId));
+        Assert.Equal(["queue", "attempt", "queue", "attempt"], trace.Where(span => span != request).Select(span => span.OperationName));
+        Activity[] attempts = [.. trace.Where(span => span.OperationName == "attempt")];
+        Assert.Equal(("m/0", 1, 200, "broken", ActivityStatusCode.Error), Facts(attempts[0]));
+        Assert.Equal(("m/1", 2, 200, "complete", ActivityStatusCode.Unset), Facts(attempts[1]));
+        Assert.InRange(attempts[0].StartTimeUtc + attempts[0].Duration, attempts[0].StartTimeUtc, attempts[1].StartTimeUtc);
+        Assert.Contains($"traceparent: {attempts[1].Id}\r\n", asked, StringComparison.OrdinalIgnoreCase);
+        Assert.Equal("ok", request.GetTagItem("llmgateway.outcome"));
+    }
+
+    [Fact]
     public async Task Request_Refused_HasASpanToo()
     {
         var spans = new List<Activity>();

@@ -37,7 +37,9 @@ internal sealed partial class PageText
         response.ContentLength = body.Length;
         response.Headers.ContentSecurityPolicy = _policy;
         response.Headers.CacheControl = "no-store";
-        response.Headers["Referrer-Policy"] = "no-referrer";
+
+        // Not "no-referrer": a browser then says "Origin: null" with the login's form, as pages of others would.
+        response.Headers["Referrer-Policy"] = "same-origin";
         response.Headers["Cross-Origin-Opener-Policy"] = "same-origin";
         return HttpMethods.IsHead(context.Request.Method) ? Task.CompletedTask : response.Body.WriteAsync(body, context.RequestAborted).AsTask();
     }

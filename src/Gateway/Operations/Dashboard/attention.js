@@ -24,7 +24,7 @@ export const stateOf = name => states[name] ?? { look: 'calm', mark: '?' };
 const rank = { bad: 0, warn: 1, coming: 2, calm: 3 };
 const slowWait = 5;
 
-export function nextOf(replica, now) {
+export function nextOf(replica, now, model) {
   switch (replica.state) {
     case 'ready':
       return null;
@@ -48,7 +48,7 @@ export function nextOf(replica, now) {
     case 'killing':
       return 'It starts again when the process is gone.';
     case 'stopped':
-      return 'It stays down until somebody starts it.';
+      return model?.state === 'unloaded' ? null : 'It stays down until somebody starts it.';
     case 'stuck':
       return 'Its machine needs a person: the kernel can not end the process.';
     default:
@@ -68,7 +68,7 @@ function ofReplica(model, replica, now) {
     subject: replica.backend,
     title: down ? `${replica.backend} is down` : `${replica.backend} is ${words(replica.state)}`,
     why: sentence(replica.notRoutableBecause),
-    next: `${nextOf(replica, now) ?? ''}${down ? budget : ''}`,
+    next: `${nextOf(replica, now, model) ?? ''}${down ? budget : ''}`,
     command: replica.state === 'failed' ? 'reset' : replica.state === 'stopped' ? 'start' : replica.state === 'draining' ? 'resume' : null,
   };
 }
@@ -132,8 +132,9 @@ export function attention(status, history, now) {
       if (replica.overdue) {
         items.push({ level: 'warn', subject: replica.backend, title: `${replica.backend} should have been unloaded`, why: `It has been idle for ${seconds(replica.idleSeconds)}, longer than IdleTimeout.`, next: 'Nothing by itself: unload its model, and look into the log.', command: null });
       }
-      if (replica.breaker && !['closed', 'none'].includes(replica.breaker)) {
-        items.push({ level: 'warn', subject: replica.backend, title: `The breaker of ${replica.backend} is ${words(replica.breaker)}`, why: 'Too many of its answers failed.', next: 'A few requests try it out; it closes when they succeed.', command: null });
+      // Of one that is down its breaker says nothing new.
+      if (replica.state === 'ready' && ['open', 'half_open'].includes(replica.breaker)) {
+        items.push({ level: 'warn', subject: replica.backend, title: `The breaker of ${replica.backend} is ${words(replica.breaker)}`, why: 'It ended, or too many of its answers failed.', next: 'One request tries it out; when that is served, its slots are opened one by one.', command: null });
       }
     }
   }

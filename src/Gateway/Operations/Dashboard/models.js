@@ -105,7 +105,7 @@ function backendRow(replica, open) {
   let shown;
   return {
     element,
-    show(next, history, now) {
+    show(next, history, now, model) {
       lines.show(history?.traffic);
       health.draw(history?.health);
       const key = JSON.stringify(next);
@@ -114,8 +114,8 @@ function backendRow(replica, open) {
       shown = key;
       state.show(next.state);
       attr(element, 'data-look', stateOf(next.state).look);
-      text(why, [next.notRoutableBecause, nextOf(next, now)].filter(Boolean).join(' '));
-      text(place, [next.pid && `pid ${next.pid}`, next.address?.replace('http://', '')].filter(Boolean).join(' · '));
+      text(why, [next.notRoutableBecause, nextOf(next, now, model)].filter(Boolean).join(' '));
+      text(place, [next.pid && `pid ${next.pid}`, next.address?.replace(/^http:\/\/(127\.0\.0\.1(?=:))?/, '')].filter(Boolean).join(' · '));
       slots.show(next.slots);
       text(cpu, next.cpuPercent == null ? '–' : `${Math.round(next.cpuPercent)} %`);
       memory.show(next.residentBytes, next.estimatedBytes);
@@ -166,11 +166,11 @@ function modelGroup(model, readOnly, open) {
       attr(queue, 'class', `queue ${next.queue.oldestAgeSeconds >= 5 || next.queue.depth > next.queue.limit * 0.8 ? 'warn' : ''}`);
       lines.show(history?.models[next.name]);
       const own = next.replicas.every(replica => replica.kind !== 'remote');
-      roll.hidden = !own || next.replicas.length === 0;
       const down = ['stopped', 'unloaded'].includes(next.state);
+      roll.hidden = !own || down || next.replicas.length === 0;
       load.hidden = !own || !down;
       unload.hidden = !own || down;
-      sync(body, replicas, replica => replica.backend, replica => backendRow(replica, open), (row, replica) => row.show(replica, history?.backends[replica.backend], now));
+      sync(body, replicas, replica => replica.backend, replica => backendRow(replica, open), (row, replica) => row.show(replica, history?.backends[replica.backend], now, next));
     },
   };
 }

@@ -103,14 +103,15 @@ export function replicaSheet(readOnly) {
     },
     show(status, history, now) {
       if (!backend) return;
-      const replica = status.models.flatMap(model => model.replicas).find(one => one.backend === backend);
+      const model = status.models.find(one => one.replicas.some(replica => replica.backend === backend));
+      const replica = model?.replicas.find(one => one.backend === backend);
       if (!replica) {
         sheet.close();
         return;
       }
       const own = replica.kind !== 'remote';
       state.show(replica.state);
-      text(why, [replica.notRoutableBecause ?? 'It takes work.', nextOf(replica, now)].filter(Boolean).join(' '));
+      text(why, [replica.notRoutableBecause ?? 'It takes work.', nextOf(replica, now, model)].filter(Boolean).join(' '));
       showSteps(replica);
       steps.hidden = !own;
       const possible = readOnly() || !own ? [] : Object.keys(verbs).filter(verb => verbs[verb](replica));

@@ -51,7 +51,7 @@ internal sealed class Admission(WaitingRoom room, List<BackendSlots> backends, Q
 
     /// <summary>True when the client's own limit can't be met any more, however soon a slot is had: the prompt alone takes longer.</summary>
     public bool IsHopeless(QueueTicket ticket) =>
-        ticket.Request.FirstTokenWithin is not null && _estimate.IsTrusted && Patience(ticket.Request, ticket, TimeSpan.MaxValue) < TimeSpan.Zero;
+        ticket.FirstTokenWithin is not null && _estimate.IsTrusted && Patience(ticket.Request, ticket, TimeSpan.MaxValue) < TimeSpan.Zero;
 
     /// <summary>What to tell one who can't be served: the wait of one who came now.</summary>
     public TimeSpan RetryAfter(Flow flow, int slots) => RetryAfter(Wait(flow, slots));
@@ -93,7 +93,7 @@ internal sealed class Admission(WaitingRoom room, List<BackendSlots> backends, Q
     /// <summary>How long one may wait and still be served in time.</summary>
     private TimeSpan Patience(InferenceRequest request, QueueTicket ticket, TimeSpan most)
     {
-        var own = request.FirstTokenWithin is { } within
+        var own = ticket.FirstTokenWithin is { } within
             ? within - time.GetElapsedTime(request.ArrivedAt) - TimeSpan.FromSeconds(_estimate.FirstToken(ticket.Unread))
             : most;
         return own < most ? own : most;

@@ -240,6 +240,20 @@ test('without the stream it asks every two seconds, and not while it is hidden',
   await context.close();
 });
 
+test('the token, pasted into the page that asks for it, logs in', async () => {
+  const context = await browser.newContext();
+  const opened = await context.newPage();
+  await opened.goto(management);
+  await opened.locator('#token').fill('wrong');
+  await opened.locator('#token').press('Enter');
+  await opened.locator('[role=alert]').waitFor({ timeout: patience });
+  await accessible(opened, 'login');
+  await opened.locator('#token').fill(token);
+  await opened.locator('#token').press('Enter');
+  await opened.waitForSelector('body[data-ready]', { timeout: patience });
+  await context.close();
+});
+
 test('a thousand rows: the page keeps up', async () => {
   const real = await status();
   const model = real.models[0];
