@@ -24,6 +24,7 @@ public sealed class ProbeLoop : IAsyncDisposable
     private readonly ILogger _logger;
     private readonly CancellationTokenSource _stop;
     private readonly Task _run;
+    private int _isDisposed;
 
     private ProbeLoop(Probe probe, ProbeOptions options, Action<BackendReport> report, TimeProvider time, Func<double> random, ILogger logger, CancellationToken stop)
     {
@@ -121,9 +122,14 @@ public sealed class ProbeLoop : IAsyncDisposable
         }
     }
 
-    /// <summary>Ends the loop; returns within a second even when a try does not let go.</summary>
+    /// <summary>Ends the loop; returns within a second even when a try does not let go. Once is enough, more does no harm.</summary>
     public async ValueTask DisposeAsync()
     {
+        if (Interlocked.Exchange(ref _isDisposed, 1) != 0)
+        {
+            return;
+        }
+
         await _stop.CancelAsync();
         try
         {

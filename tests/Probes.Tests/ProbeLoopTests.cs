@@ -145,6 +145,7 @@ public sealed class ProbeLoopTests
         await arrived.Task.WaitAsync(Ct);
 
         await loop.DisposeAsync();
+        await loop.DisposeAsync(); // twice: it has ended already
         await aborted.Task.WaitAsync(Ct);
         Assert.Equal(0, reports);
     }

@@ -54,14 +54,17 @@ internal sealed class SlotPool(Model model, TimeProvider time, Random random)
             Follow(record, entry, ref decisions);
         }
 
-        foreach (var name in _records.Keys.Where(name => snapshot.Entries.All(entry => entry.Name != name)).ToArray())
+        // Looked up, not searched for: with a thousand backends each report of one of them comes here.
+        var names = snapshot.Entries.Select(entry => entry.Name).ToHashSet(StringComparer.Ordinal);
+        foreach (var name in _records.Keys.Where(name => !names.Contains(name)).ToArray())
         {
             Forget(_records[name]);
             _records.Remove(name);
         }
 
         // One that left the snapshot is remembered only for the leases that still name it.
-        Backends.RemoveAll(slots => slots.Busy == 0 && snapshot.Entries.All(entry => entry.Backend != slots.Backend));
+        var present = snapshot.Entries.Select(entry => entry.Backend).ToHashSet();
+        Backends.RemoveAll(slots => slots.Busy == 0 && !present.Contains(slots.Backend));
         Recount(ref decisions);
     }
 
