@@ -38,14 +38,7 @@ public sealed class OrphanTests : IDisposable
         // A setpriv that takes its time: the child is there, and has not asked for its parent-death signal yet.
         var slow = Path.Combine(_folder.Path, "slow");
         Directory.CreateDirectory(slow);
-        var setpriv = Path.Combine(slow, "setpriv");
-        await File.WriteAllTextAsync(setpriv, "#!/bin/sh\nsleep 1\nPATH=/usr/sbin:/usr/bin:/sbin:/bin exec setpriv \"$@\"\n", Ct);
-        if (OperatingSystem.IsWindows())
-        {
-            throw new PlatformNotSupportedException("Orphans of this kind are Linux's.");
-        }
-
-        File.SetUnixFileMode(setpriv, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+        Script.Write(Path.Combine(slow, "setpriv"), "#!/bin/sh\nsleep 1\nPATH=/usr/sbin:/usr/bin:/sbin:/bin exec setpriv \"$@\"\n");
         var config = _folder.Write("""{ "Models": { "demo": { "Kind": "simulator" } } }""");
         ProcessIdentity orphan;
         await using (var first = Start(config, new() { ["PATH"] = $"{slow}:{Environment.GetEnvironmentVariable("PATH")}" }))

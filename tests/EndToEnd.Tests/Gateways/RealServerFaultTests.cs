@@ -146,8 +146,7 @@ public sealed class RealServerFaultTests
         try
         {
             var (server, isTight) = (Path.Combine(folder.FullName, "server"), Path.Combine(folder.FullName, "tight"));
-            await File.WriteAllTextAsync(server, $"#!/bin/sh\n[ -e {isTight} ] && ulimit -v 300000\nexec {RealServer.Executable} \"$@\"\n", Ct);
-            File.SetUnixFileMode(server, UnixFileMode.UserRead | UnixFileMode.UserExecute);
+            Script.Write(server, $"#!/bin/sh\n[ -e {isTight} ] && ulimit -v 300000\nexec {RealServer.Executable} \"$@\"\n");
 
             // 200 MB of context, taken at its start: there is enough for the first one, and not for the next.
             await using var gateway = await StartAsync(RealServer.TinyModel!, replicas: 1, args: """ "--cache-ram", "0", "--threads-http", "4" """, context: 400_000, executable: server);

@@ -1,3 +1,4 @@
+using LlmGateway.TestKit.Processes;
 using LlmGateway.Probes;
 using LlmGateway.ProcessManager.Replicas;
 
@@ -71,18 +72,7 @@ internal sealed class ScriptServer : IDisposable
         };
     }
 
-    public string Write(string name, string script)
-    {
-        var path = Path.Combine(Folder, name);
-        File.WriteAllText(path, script.ReplaceLineEndings("\n"));
-        if (OperatingSystem.IsWindows())
-        {
-            throw new PlatformNotSupportedException("These tests run scripts.");
-        }
-
-        File.SetUnixFileMode(path, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
-        return path;
-    }
+    public string Write(string name, string script) => Script.Write(Path.Combine(Folder, name), script);
 
     public void Set(string flag, string content = "") => File.WriteAllText(Path.Combine(Folder, flag), content);
 
