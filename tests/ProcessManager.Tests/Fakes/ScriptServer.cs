@@ -1,6 +1,6 @@
-using LlmGateway.TestKit.Processes;
 using LlmGateway.Probes;
 using LlmGateway.ProcessManager.Replicas;
+using LlmGateway.TestKit.Processes;
 
 namespace LlmGateway.ProcessManager.Tests.Fakes;
 
