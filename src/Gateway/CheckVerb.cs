@@ -61,6 +61,9 @@ internal static class CheckVerb
         }
     }
 
+    /// <summary>How many processes a model has: <c>2</c>, and <c>1 to 4</c> where that follows its load.</summary>
+    public static string Replicas(Model model) => model.IsScaled ? $"{model.Options.Replicas} to {model.MostReplicas}" : $"{model.Options.Replicas}";
+
     private static void Print(Model model, ModelCatalogue catalogue, IReplicaSetFactory factory, ModelMemory memory, TextWriter output)
     {
         var options = model.Options;
@@ -84,9 +87,9 @@ internal static class CheckVerb
             return;
         }
 
-        output.WriteLine($"  replicas     {options.Replicas} × {options.Slots} slots, {(options.Transport == ReplicaTransport.Unix ? "Unix sockets" : $"ports {options.Ports}")}");
+        output.WriteLine($"  replicas     {Replicas(model)} × {options.Slots} slots, {(options.Transport == ReplicaTransport.Unix ? "Unix sockets" : $"ports {options.Ports}")}");
         var replicaSet = catalogue.ToReplicaSet(model, ModelCatalogue.SimulatorPath);
-        for (var i = 0; i < options.Replicas; i++)
+        for (var i = 0; i < model.MostReplicas; i++)
         {
             output.WriteLine($"  {model.Name}/{i}: {string.Join(' ', factory.Preview(replicaSet, i, options.Ports.First + i).Select(Quote))}");
         }

@@ -108,7 +108,7 @@ internal static class CommandLine
     /// <summary>The configuration of one llama-server model, as its file would say it.</summary>
     private static JsonObject QuickModel(string? file, string? repository, string executable, int replicas, int slots, string[] backendArgs)
     {
-        var name = file is not null ? Path.GetFileNameWithoutExtension(file) : repository!;
+        var name = GatewayOptionsValidator.ToModelName(file is not null ? Path.GetFileNameWithoutExtension(file) : repository!);
         string[] source = file is not null ? ["-m", file] : ["-hf", repository!];
         return new JsonObject
         {

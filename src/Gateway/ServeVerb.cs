@@ -68,8 +68,8 @@ internal static class ServeVerb
             var what = model.Options.Kind switch
             {
                 ModelKind.Remote => $"{model.Options.Remotes.Count} remote servers",
-                ModelKind.Simulator => $"{model.Options.Replicas} × {model.Options.Slots} slots, SIMULATED: its answers are babble, no model is behind it",
-                _ => $"{model.Options.Replicas} × {model.Options.Slots} slots",
+                ModelKind.Simulator => $"{CheckVerb.Replicas(model)} × {model.Options.Slots} slots, SIMULATED: its answers are babble, no model is behind it",
+                _ => $"{CheckVerb.Replicas(model)} × {model.Options.Slots} slots",
             };
             lines.Add($"  model       {model.Name}: {what}");
         }

@@ -32,7 +32,7 @@ internal sealed record CatalogueChange(
         var old = before.Models.ToDictionary(model => model.Name);
         var kept = after.Models.Where(model => old.ContainsKey(model.Name)).ToArray();
         var replaced = kept.Where(model => IsReplaced(old[model.Name], model)).Select(model => model.Name).ToImmutableArray();
-        var adjusted = kept.Where(model => !replaced.Contains(model.Name) && !IsSame(old[model.Name].Options, model.Options)).Select(model => model.Name).ToImmutableArray();
+        var adjusted = kept.Where(model => !replaced.Contains(model.Name) && !IsSame(old[model.Name], model)).Select(model => model.Name).ToImmutableArray();
         return new(
             [.. after.Models.Where(model => !old.ContainsKey(model.Name)).Select(model => model.Name)],
             [.. before.Models.Where(model => after.Models.All(other => other.Name != model.Name)).Select(model => model.Name)],
@@ -80,6 +80,8 @@ internal sealed record CatalogueChange(
         var (one, other) = (Json(before).AsObject(), Json(after).AsObject());
         return one.Select(pair => pair.Key).Where(key => !JsonNode.DeepEquals(one[key], other[key]));
     }
+
+    private static bool IsSame(Model before, Model after) => before.Replicas == after.Replicas && IsSame(before.Options, after.Options);
 
     private static bool IsSame(object before, object after) => JsonNode.DeepEquals(Json(before), Json(after));
 

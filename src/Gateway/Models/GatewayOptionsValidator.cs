@@ -10,6 +10,8 @@ namespace LlmGateway.Gateway.Models;
 /// <summary>Relations between options that no single option's bounds can say. All errors, never only the first.</summary>
 internal static partial class GatewayOptionsValidator
 {
+    private const int LongestName = 128;
+
     public static ImmutableArray<ConfigurationError> Validate(GatewayOptions options) =>
         [.. Listeners(options), .. Keys(options), .. options.Models.SelectMany(model => Model(model.Key, model.Value)), .. Names(options)];
 
@@ -100,6 +102,10 @@ internal static partial class GatewayOptionsValidator
     /// <summary>True for a text that can name an API key.</summary>
     public static bool IsKeyName(string name) => PlainName().IsMatch(name);
 
+    /// <summary>The name of a model whose file has any name: what may not stand in it becomes <c>-</c>.</summary>
+    public static string ToModelName(string text) =>
+        string.Concat(text.Take(LongestName).Select(letter => char.IsAsciiLetterOrDigit(letter) || "._-:/@".Contains(letter, StringComparison.Ordinal) ? letter : '-')) is { Length: > 0 } name ? name : "model";
+
     private static IEnumerable<ConfigurationError> Names(GatewayOptions options)
     {
         var owners = new Dictionary<string, string>(StringComparer.Ordinal);
@@ -149,9 +155,22 @@ internal static partial class GatewayOptionsValidator
             }
         }
 
-        if (model.Kind != ModelKind.Remote && model.Transport == ProcessManager.Replicas.ReplicaTransport.Tcp && model.Ports.Count < model.Replicas)
+        var most = Math.Max(model.Replicas, model.Scale.MaxReplicas ?? 0);
+        if (model.Kind != ModelKind.Remote && model.Transport == ProcessManager.Replicas.ReplicaTransport.Tcp && model.Ports.Count < most)
         {
-            yield return new($"{path}:Ports", $"\"{model.Ports}\"", $"{model.Replicas} replicas need at least as many ports");
+            yield return new($"{path}:Ports", $"\"{model.Ports}\"", $"{most} replicas need at least as many ports");
+        }
+
+        if (model.Scale.MaxReplicas is { } scaled)
+        {
+            if (model.Kind == ModelKind.Remote)
+            {
+                yield return new($"{path}:Scale:MaxReplicas", $"{scaled}", "a remote has no processes of ours; only local kinds can be scaled");
+            }
+            else if (model.Replicas == 0 || scaled < model.Replicas)
+            {
+                yield return new($"{path}:Scale:MaxReplicas", $"{scaled}", $"must not be less than Replicas ({model.Replicas}), and Replicas not less than 1");
+            }
         }
 
         if (model.CpuAffinity && (model.Kind == ModelKind.Remote || !OperatingSystem.IsLinux()))

@@ -18,11 +18,16 @@ internal sealed class Model
 {
     private string? _revision;
 
-    public Model(string name, ModelOptions options, QueueOptions rootQueue)
+    /// <param name="name">Its name.</param>
+    /// <param name="options">Its options.</param>
+    /// <param name="rootQueue">What holds where its own section says nothing.</param>
+    /// <param name="replicas">Processes that it has now, when they are not as many as configured.</param>
+    public Model(string name, ModelOptions options, QueueOptions rootQueue, int? replicas = null)
     {
         Name = name;
         Options = options;
-        ConfiguredSlots = options.Kind == ModelKind.Remote ? options.Remotes.Sum(remote => remote.Slots) : options.Replicas * options.Slots;
+        Replicas = replicas ?? options.Replicas;
+        ConfiguredSlots = options.Kind == ModelKind.Remote ? options.Remotes.Sum(remote => remote.Slots) : Math.Max(Replicas, MostReplicas) * options.Slots;
         Queue = new QueueLimits(
             options.Queue.MaxDepth ?? rootQueue.MaxDepth ?? 32 * ConfiguredSlots,
             options.Queue.MaxDepthPerKey ?? rootQueue.MaxDepthPerKey ?? 4 * ConfiguredSlots,
@@ -44,7 +49,16 @@ internal sealed class Model
     /// <summary>What happens to its requests' bodies, or null: they stay as they are.</summary>
     public BodyRewrite? Rewrite { get; }
 
-    /// <summary>Slots of all its backends together, by configuration.</summary>
+    /// <summary>Processes that it is to have now: as configured, as an operator has said, or as its load needs.</summary>
+    public int Replicas { get; }
+
+    /// <summary>Processes that it may have at most.</summary>
+    public int MostReplicas => Math.Max(Options.Replicas, Options.Scale.MaxReplicas ?? 0);
+
+    /// <summary>True when the number of its processes follows its load.</summary>
+    public bool IsScaled => IsLocal && MostReplicas > Options.Replicas;
+
+    /// <summary>Slots of all its backends together, with all the processes that it may have.</summary>
     public int ConfiguredSlots { get; }
 
     /// <summary>Slots of its largest backend: the most that one request can take.</summary>
@@ -77,7 +91,7 @@ internal sealed class Model
             Args = Options.Args,
             Environment = Options.Environment,
             WorkingDirectory = Options.WorkingDirectory,
-            Replicas = Options.Replicas,
+            Replicas = Replicas,
             Slots = Options.Slots,
             Transport = Options.Transport,
             FirstPort = Options.Ports.First,
@@ -114,6 +128,8 @@ internal sealed class Model
         {
             Aliases = defaults.Aliases,
             Replicas = defaults.Replicas,
+            Scale = defaults.Scale,
+            KeepPriority = defaults.KeepPriority,
             Remotes = defaults.Remotes,
             Load = defaults.Load,
             IdleTimeout = null,

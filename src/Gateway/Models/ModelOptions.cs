@@ -52,9 +52,12 @@ internal sealed record ModelOptions
     /// <summary>Working directory. <value>Default: the gateway's own.</value></summary>
     public string? WorkingDirectory { get; init; }
 
-    /// <summary>Processes to keep. <value>0 to 256; default 1.</value></summary>
+    /// <summary>Processes to keep; the least of them where <see cref="Scale"/> allows more. <value>0 to 256; default 1.</value></summary>
     [Range(0, 256)]
     public int Replicas { get; init; } = 1;
+
+    /// <summary>More processes while requests wait.</summary>
+    public ScaleOptions Scale { get; init; } = new();
 
     /// <summary>Requests that one process works on at once. <value>1 to 1024; default 4.</value></summary>
     [Range(1, 1024)]
@@ -81,6 +84,9 @@ internal sealed record ModelOptions
 
     /// <summary>Name of the group whose models exclude each other.</summary>
     public string? Group { get; init; }
+
+    /// <summary>Whose room is taken last when another model needs it: of idle models those with the lowest priority go first. <value>Default normal.</value></summary>
+    public Priority KeepPriority { get; init; } = Priority.Normal;
 
     /// <summary>Memory that one process takes, when the estimate is known to be wrong.</summary>
     [SizeRange("1MiB", "1PiB")]
@@ -117,6 +123,22 @@ internal sealed record ModelOptions
 
     /// <summary>Fields to remove from the top of every body, or from every form. <value>Not <c>stream</c>.</value></summary>
     public IReadOnlyList<string> StripParams { get; init; } = [];
+}
+
+/// <summary>When a model gets more processes, and when it gives them back.</summary>
+internal sealed record ScaleOptions
+{
+    /// <summary>Most processes. <value>1 to 256; default: as many as <c>Replicas</c>.</value></summary>
+    [Range(1, 256)]
+    public int? MaxReplicas { get; init; }
+
+    /// <summary>Add processes when all slots are in use and a request has waited this long. <value>100 ms to 1 h; default 2 s.</value></summary>
+    [DurationRange("100ms", "1h")]
+    public TimeSpan UpAfter { get; init; } = TimeSpan.FromSeconds(2);
+
+    /// <summary>Take one away when half the slots of the others would have been enough for this long. <value>1 s to 24 h; default 5 min.</value></summary>
+    [DurationRange("1s", "24h")]
+    public TimeSpan DownAfter { get; init; } = TimeSpan.FromMinutes(5);
 }
 
 /// <summary>One server that somebody else runs.</summary>

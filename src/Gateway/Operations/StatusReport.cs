@@ -50,7 +50,11 @@ internal sealed record KeyLimitReport(int? MaxConcurrent, int? RequestsPerMinute
 
 internal sealed record ConfigurationStatus(string? Path, DateTimeOffset LoadedAt, ImmutableArray<string> Errors);
 
-internal sealed record ModelStatus(string Name, IReadOnlyList<string> Aliases, string State, QueueReport Queue, ImmutableArray<ReplicaReport> Replicas);
+/// <summary>One model. <c>Scale</c> is null unless its load says how many processes it has.</summary>
+internal sealed record ModelStatus(string Name, IReadOnlyList<string> Aliases, string State, ScaleReport? Scale, QueueReport Queue, ImmutableArray<ReplicaReport> Replicas);
+
+/// <summary>How many processes a model is to have now, and between what that moves.</summary>
+internal sealed record ScaleReport(int Replicas, int Least, int Most);
 
 internal sealed record QueueReport(
     int Depth, int Limit, long Bytes, double OldestAgeSeconds, ImmutableArray<BandReport> Bands, double PredictedWaitSeconds, ImmutableArray<QueueKeyReport> Keys);

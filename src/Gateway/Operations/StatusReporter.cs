@@ -84,6 +84,7 @@ internal sealed class StatusReporter(
             model.Name,
             model.Options.Aliases,
             StateOf(snapshot),
+            model.IsScaled ? new ScaleReport(model.Replicas, model.Options.Replicas, model.MostReplicas) : null,
             new QueueReport(
                 queue.Depth,
                 queue.Limit,

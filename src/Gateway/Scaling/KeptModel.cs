@@ -33,6 +33,15 @@ internal sealed class KeptModel(Model model, long now)
     /// <summary>Timestamp at which that was looked up, and whether there was a GPU; null when it is to be looked up anew.</summary>
     public (long At, bool HasGpu)? Sized { get; set; }
 
+    /// <summary>Timestamp since which fewer processes would do; null when they would not.</summary>
+    public long? CalmSince { get; set; }
+
+    /// <summary>The backend that takes no new work, to be ended when it is idle; null when none.</summary>
+    public string? GivingBack { get; set; }
+
+    /// <summary>Processes that somebody has said it should have, and that there was no memory for yet; null when there are as many.</summary>
+    public int? GrowTo { get; set; }
+
     /// <summary>Why it waits or was refused, as last told.</summary>
     public string? Shortage { get; set; }
 
@@ -42,15 +51,24 @@ internal sealed class KeptModel(Model model, long now)
     /// <summary>What is being done with its source: one thing after another.</summary>
     public Task Work { get; set; } = Task.CompletedTask;
 
-    /// <summary>Operators who wait for it to be loaded, or to be unloaded.</summary>
+    /// <summary>Operators who wait for it to be loaded, to be unloaded, to have as many processes as they said.</summary>
     public List<TaskCompletionSource<string?>> LoadWaiters { get; } = [];
 
     public List<TaskCompletionSource<string?>> UnloadWaiters { get; } = [];
 
+    public List<TaskCompletionSource<string?>> GrowWaiters { get; } = [];
+
     /// <summary>True when it stays loaded whatever others want: it was configured to be there from the start, and excludes nobody.</summary>
     public bool IsPinned => !Model.IsLocal || (Model.Options.Load == LoadMode.Eager && Model.Options.Group is null);
 
-    public void Enter(ResidencyPhase phase, long now) => (Phase, Since) = (phase, now);
+    public void Enter(ResidencyPhase phase, long now)
+    {
+        (Phase, Since) = (phase, now);
+        if (phase == ResidencyPhase.Loading)
+        {
+            (CalmSince, GivingBack) = (null, null);
+        }
+    }
 
     public static void Tell(List<TaskCompletionSource<string?>> waiters, string? problem)
     {

@@ -22,13 +22,6 @@ internal sealed class ModelKeeper : IAsyncDisposable
 {
     private static readonly TimeSpan LookPeriod = TimeSpan.FromMilliseconds(500);
     private static readonly TimeSpan MinimumResidence = TimeSpan.FromSeconds(5);
-    private static readonly TimeSpan FirstRetry = TimeSpan.FromSeconds(30);
-    private static readonly TimeSpan LongestRetry = TimeSpan.FromMinutes(5);
-
-    private static readonly TimeSpan SizePeriod = TimeSpan.FromSeconds(10);
-
-    /// <summary>A start that nobody has begun after this long was called back by an operator.</summary>
-    private static readonly TimeSpan StartPatience = TimeSpan.FromSeconds(5);
 
     private readonly Channel<KeeperMessage> _mailbox = Channel.CreateBounded<KeeperMessage>(new BoundedChannelOptions(4096) { SingleReader = true });
     private readonly Dictionary<string, KeptModel> _kept = new(StringComparer.Ordinal);
@@ -38,9 +31,10 @@ internal sealed class ModelKeeper : IAsyncDisposable
     private readonly KeyRing _keys;
     private readonly BodyBudget _bodies;
     private readonly Scheduler _scheduler;
-    private readonly BackendSources _sources;
     private readonly BackendRegistry _registry;
     private readonly ModelMemory _memory;
+    private readonly ModelLook _look;
+    private readonly ModelHand _hand;
     private readonly EventFeed _feed;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
@@ -55,7 +49,9 @@ internal sealed class ModelKeeper : IAsyncDisposable
     public ModelKeeper(
         LiveCatalogue live, KeyRing keys, BodyBudget bodies, Scheduler scheduler, BackendSources sources, BackendRegistry registry, ModelMemory memory, EventFeed feed, TimeProvider time, ILogger<ModelKeeper> logger)
     {
-        (_live, _keys, _bodies, _scheduler, _sources, _registry, _memory, _feed, _time, _logger) = (live, keys, bodies, scheduler, sources, registry, memory, feed, time, logger);
+        (_live, _keys, _bodies, _scheduler, _registry, _memory, _feed, _time, _logger) = (live, keys, bodies, scheduler, registry, memory, feed, time, logger);
+        _look = new ModelLook(live, scheduler, sources, registry, memory, time);
+        _hand = new ModelHand(live, scheduler, sources, feed, time, logger, Post, Look);
         registry.Changed += OnBackendsChanged;
         scheduler.Demanded += OnDemanded;
         _clock = time.CreateTimer(_ => Look(), null, LookPeriod, LookPeriod);
@@ -106,7 +102,7 @@ internal sealed class ModelKeeper : IAsyncDisposable
         return await done.Task.WaitAsync(cancellationToken);
     }
 
-    /// <summary>Gives a model another number of replicas, until the next reload.</summary>
+    /// <summary>Gives a model another number of replicas, until the next reload; more of them only when there is memory for them, or idle models can make room.</summary>
     /// <returns>Null when it is done; else one sentence that says why it is not.</returns>
     public async Task<string?> ScaleAsync(string model, int replicas, CancellationToken cancellationToken)
     {
@@ -115,18 +111,24 @@ internal sealed class ModelKeeper : IAsyncDisposable
             return "Only a model with processes of the gateway's own can be scaled.";
         }
 
+        if (known.IsScaled && (replicas < known.Options.Replicas || replicas > known.MostReplicas))
+        {
+            return $"Its load decides between {known.Options.Replicas} and {known.MostReplicas} replicas.";
+        }
+
         if (replicas is < 0 or > 256 || (known.Options.Transport == ProcessManager.Replicas.ReplicaTransport.Tcp && replicas > known.Options.Ports.Count))
         {
             return $"It can have 0 to 256 replicas, and no more than ports: {known.Options.Ports.Count}.";
         }
 
-        var problems = await ApplyAsync(
-            now => now.Models.Any(one => one.Name == model)
-                ? new(now.Options with { Models = now.Options.Models.ToDictionary(pair => pair.Key, pair => pair.Key == model ? pair.Value with { Replicas = replicas } : pair.Value) })
-                : now,
-            cancellationToken);
-        _feed.Publish(EventKind.Model, model, $"{model} has {replicas} replicas now.", to: "scaled");
-        return problems.FirstOrDefault(problem => problem.StartsWith($"Models:{model}:", StringComparison.Ordinal));
+        var problems = await ApplyAsync(now => now.Models.Any(one => one.Name == model) ? now.WithReplicas(model, replicas) : now, cancellationToken);
+        var problem = problems.FirstOrDefault(problem => problem.StartsWith($"Models:{model}:", StringComparison.Ordinal));
+        if (problem is null)
+        {
+            _feed.Publish(EventKind.Model, model, $"{model} is to have {replicas} replicas: an operator asked for it.", to: "scaled");
+        }
+
+        return problem;
     }
 
     /// <summary>Decides nothing more. What was begun goes on.</summary>
@@ -213,6 +215,7 @@ internal sealed class ModelKeeper : IAsyncDisposable
         {
             KeptModel.Tell(kept.LoadWaiters, "The gateway is shutting down.");
             KeptModel.Tell(kept.UnloadWaiters, "The gateway is shutting down.");
+            KeptModel.Tell(kept.GrowWaiters, "The gateway is shutting down.");
         }
     }
 
@@ -240,7 +243,7 @@ internal sealed class ModelKeeper : IAsyncDisposable
                 OnAsked(asked);
                 break;
             case KeeperMessage.Ended ended:
-                OnEnded(ended.Kept);
+                _hand.OnEnded(ended.Kept);
                 break;
             case KeeperMessage.Removed { Kept: var removed }:
                 _kept.Remove(removed.Name);
@@ -260,18 +263,7 @@ internal sealed class ModelKeeper : IAsyncDisposable
     private void Add(Model model, ModelCatalogue catalogue)
     {
         var kept = _kept[model.Name] = new KeptModel(model, _time.GetTimestamp());
-        _sources.Add(model, catalogue);
-        if (!model.IsLocal)
-        {
-            _sources.Start(model.Name);
-            kept.Enter(ResidencyPhase.Loaded, _time.GetTimestamp());
-        }
-        else if (IsWantedFromTheStart(model, catalogue))
-        {
-            // Not for a request to load: it comes by itself.
-            _sources.SetDown(model.Name, BackendCondition.Coming);
-            kept.WantedSince = _time.GetTimestamp();
-        }
+        _hand.Add(kept, catalogue, isWanted: IsWantedFromTheStart(model, catalogue));
     }
 
     /// <summary>Of a group that excludes each other only the first can be there from the start.</summary>
@@ -282,23 +274,21 @@ internal sealed class ModelKeeper : IAsyncDisposable
 
     private Task<ImmutableArray<string>> Apply(KeeperMessage.Apply apply)
     {
-        var next = apply.Change(_live.Current);
+        var (next, growing) = WithoutGrowth(apply.Change(_live.Current));
         var change = CatalogueChange.Between(_live.Current, next);
         foreach (var model in next.Models)
         {
             _scheduler.Apply(model);
         }
 
+        var before = _live.Current;
         _live.Replace(next);
         _keys.Apply(next.Options.Keys);
         _bodies.LongestBody = next.Options.Gateway.MaxRequestBody.Bytes;
         var work = new List<Task<string?>>();
         foreach (var kept in change.Removed.Select(name => _kept.GetValueOrDefault(name)).OfType<KeptModel>())
         {
-            _scheduler.Close(kept.Name);
-            kept.IsRemoved = true;
-            kept.Enter(ResidencyPhase.Unloading, _time.GetTimestamp());
-            work.Add(Then(kept, () => RemoveAsync(kept, apply.Hurry)));
+            work.Add(_hand.Remove(kept, apply.Hurry));
         }
 
         // Each model by itself: one that drains for a minute keeps no other waiting. All kept ones are looked at, since an overtaken change may have left one half way.
@@ -310,14 +300,18 @@ internal sealed class ModelKeeper : IAsyncDisposable
                 continue;
             }
 
-            var isWanted = IsWantedFromTheStart(model, next) && !IsWantedFromTheStart(kept.Model, _live.Current);
+            var isWanted = IsWantedFromTheStart(model, next) && !IsWantedFromTheStart(kept.Model, before);
             (kept.Model, kept.Sized) = (model, null);
             if (isWanted && kept.Phase == ResidencyPhase.Unloaded)
             {
                 kept.WantedSince = _time.GetTimestamp();
             }
 
-            work.Add(Then(kept, () => ChangeAsync(model, next, apply.Superseded)));
+            work.Add(_hand.Change(kept, next, apply.Superseded));
+            if (GrowLater(kept, growing, apply.Superseded) is { } growth)
+            {
+                work.Add(growth);
+            }
         }
 
         return CollectAsync(work);
@@ -325,23 +319,45 @@ internal sealed class ModelKeeper : IAsyncDisposable
         static async Task<ImmutableArray<string>> CollectAsync(List<Task<string?>> work) => [.. (await Task.WhenAll(work)).OfType<string>()];
     }
 
-    private async Task<string?> RemoveAsync(KeptModel kept, CancellationToken hurry)
+    /// <summary>Takes out of a configuration what more processes of resident models it asks for: those come when there is memory for them.</summary>
+    private (ModelCatalogue Next, Dictionary<string, int> Growing) WithoutGrowth(ModelCatalogue next)
     {
-        await _sources.RemoveAsync(kept.Name, hurry);
-        _scheduler.Remove(kept.Name);
-        Post(new KeeperMessage.Removed(kept));
-        return null;
+        var growing = new Dictionary<string, int>(StringComparer.Ordinal);
+        foreach (var model in next.Models)
+        {
+            if (model.IsLocal && _kept.TryGetValue(model.Name, out var kept) && kept.Model.IsLocal && kept.Phase != ResidencyPhase.Unloaded)
+            {
+                // What is still to come is not forgotten for the sake of a change elsewhere.
+                var replicas = ReferenceEquals(model.Options, kept.Model.Options) && model.Replicas == kept.Model.Replicas ? kept.GrowTo ?? model.Replicas : model.Replicas;
+                if (replicas > kept.Model.Replicas)
+                {
+                    growing[model.Name] = replicas;
+                }
+            }
+        }
+
+        return (growing.Keys.Aggregate(next, (catalogue, name) => catalogue.WithReplicas(name, _kept[name].Model.Replicas)), growing);
     }
 
-    private async Task<string?> ChangeAsync(Model model, ModelCatalogue catalogue, CancellationToken superseded)
+    /// <summary>Notes how many processes a model is to have when there is memory for them.</summary>
+    /// <returns>Completes when it has them, or with why it has not; null when it has them.</returns>
+    private static Task<string?>? GrowLater(KeptModel kept, Dictionary<string, int> growing, CancellationToken superseded)
     {
-        try
+        KeptModel.Tell(kept.GrowWaiters, "overtaken by a later configuration");
+        kept.GrowTo = growing.TryGetValue(kept.Name, out var replicas) ? replicas : null;
+        if (kept.GrowTo is null)
         {
-            return await _sources.ApplyAsync(model, catalogue, superseded) is { } problem ? $"Models:{model.Name}: {problem}" : null;
+            return null;
         }
-        catch (OperationCanceledException) when (superseded.IsCancellationRequested)
+
+        var done = new TaskCompletionSource<string?>(TaskCreationOptions.RunContinuationsAsynchronously);
+        kept.GrowWaiters.Add(done);
+        return WaitAsync();
+
+        async Task<string?> WaitAsync()
         {
-            return $"Models:{model.Name}: overtaken by a later configuration";
+            using var registration = superseded.Register(() => done.TrySetResult("overtaken by a later configuration"));
+            return await done.Task is { } problem ? $"Models:{kept.Name}: {problem}" : null;
         }
     }
 
@@ -368,21 +384,9 @@ internal sealed class ModelKeeper : IAsyncDisposable
             {
                 // The operator's word counts over work: what runs may finish within DrainTimeout.
                 _scheduler.Hold(kept.Name, onlyIfIdle: false);
-                End(kept, "unloaded", "an operator asked for it");
+                _hand.End(kept, "unloaded", "an operator asked for it");
             }
         }
-    }
-
-    private void OnEnded(KeptModel kept)
-    {
-        if (kept.IsRemoved)
-        {
-            return;
-        }
-
-        kept.Enter(ResidencyPhase.Unloaded, _time.GetTimestamp());
-        _scheduler.Resume(kept.Name);
-        KeptModel.Tell(kept.UnloadWaiters, null);
     }
 
     /// <summary>Looks at every model, decides, and sets going what was decided.</summary>
@@ -395,8 +399,8 @@ internal sealed class ModelKeeper : IAsyncDisposable
 
         foreach (var kept in _kept.Values)
         {
-            Observe(kept);
-            Size(kept);
+            _hand.Follow(kept, _registry.Snapshot(kept.Name));
+            _look.Size(kept);
         }
 
         Estimates = _kept.Values.Where(kept => kept.PerReplica.Size is { IsNothing: false }).ToFrozenDictionary(kept => kept.Name, kept => kept.PerReplica.Size!.Value);
@@ -404,209 +408,15 @@ internal sealed class ModelKeeper : IAsyncDisposable
         _memory.Look();
         var options = _live.Options;
         var limits = new ResidencyLimits(_memory.Budget(options.Memory), _memory.IsPressed, MinimumResidence, options.Gateway.DrainTimeout);
-        foreach (var step in ResidencyDecision.Decide([.. _kept.Values.Select(Describe)], limits))
+        var steps = ResidencyDecision.Decide([.. _kept.Values.Select(_look.Describe)], limits);
+        foreach (var kept in _kept.Values.Where(kept => kept.GivingBack is not null && !steps.Any(step => step is ResidencyStep.GiveBack && step.Model == kept.Name)))
         {
-            Carry(step, _kept[step.Model]);
-        }
-    }
-
-    /// <summary>Looks up its size, and while it is not loaded now and then again: a file may come, or become another.</summary>
-    private void Size(KeptModel kept)
-    {
-        var isFresh = kept.Sized is { } sized && sized.HasGpu == _memory.HasGpu
-            && (kept.Phase != ResidencyPhase.Unloaded || _time.GetElapsedTime(sized.At) < SizePeriod);
-        if (kept.Model.IsLocal && !isFresh)
-        {
-            (kept.PerReplica, kept.Sized) = (_memory.PerReplica(kept.Model, _live.Current), (_time.GetTimestamp(), _memory.HasGpu));
-        }
-    }
-
-    private void Observe(KeptModel kept)
-    {
-        var snapshot = _registry.Snapshot(kept.Name);
-        switch (kept.Phase)
-        {
-            case ResidencyPhase.Loading when snapshot.AnyReady:
-                kept.LoadCost = _time.GetElapsedTime(kept.Since);
-                (kept.Failures, kept.RetryAt, kept.Shortage) = (0, null, null);
-                kept.Enter(ResidencyPhase.Loaded, _time.GetTimestamp());
-                _sources.SetDown(kept.Name, BackendCondition.Stopped);
-                _feed.Publish(EventKind.Model, kept.Name, $"{kept.Name} is loaded after {kept.LoadCost.TotalSeconds:0.0} s.", to: "loaded");
-                KeptModel.Tell(kept.LoadWaiters, null);
-                break;
-            case ResidencyPhase.Loading or ResidencyPhase.Loaded when snapshot.Best == BackendCondition.Failed:
-                OnFailed(kept);
-                break;
-            case ResidencyPhase.Loading when _time.GetElapsedTime(kept.Since) > StartPatience && snapshot.Entries.All(entry => entry.Replica?.State == ReplicaState.Stopped):
-                kept.Enter(ResidencyPhase.Unloaded, _time.GetTimestamp());
-                _sources.SetDown(kept.Name, BackendCondition.Loadable);
-                KeptModel.Tell(kept.LoadWaiters, "It was stopped.");
-                break;
-            case ResidencyPhase.Loaded:
-                KeptModel.Tell(kept.LoadWaiters, null);
-                break;
-            case ResidencyPhase.Unloaded:
-                KeptModel.Tell(kept.UnloadWaiters, null);
-                if (kept.RetryAt <= _time.GetTimestamp())
-                {
-                    kept.RetryAt = null;
-                    _sources.SetDown(kept.Name, BackendCondition.Loadable);
-                }
-
-                break;
-        }
-    }
-
-    /// <summary>It was tried and given up. One that may be unloaded gives its memory back and is tried again when its pause is over and somebody asks.</summary>
-    private void OnFailed(KeptModel kept)
-    {
-        KeptModel.Tell(kept.LoadWaiters, "It could not be loaded; the status says why.");
-        if (kept.IsPinned)
-        {
-            return;
+            _hand.KeepAll(kept);
         }
 
-        kept.WantedSince = null;
-        var pause = FirstRetry * Math.Pow(2, Math.Min(kept.Failures++, 10));
-        kept.RetryAt = _time.GetTimestamp() + (long)((pause < LongestRetry ? pause : LongestRetry).TotalSeconds * _time.TimestampFrequency);
-        _scheduler.Hold(kept.Name, onlyIfIdle: false);
-        End(kept, "failed", "it could not be loaded");
-    }
-
-    private ResidentModel Describe(KeptModel kept)
-    {
-        var queue = _scheduler.Status(kept.Name);
-        var since = _time.GetElapsedTime(kept.Since);
-        TimeSpan? wanted = kept.WantedSince is { } start ? _time.GetElapsedTime(start) : null;
-        if (queue.Depth > 0 && !(wanted > queue.OldestAge))
+        foreach (var step in steps)
         {
-            wanted = queue.OldestAge;
-        }
-
-        return new ResidentModel
-        {
-            Name = kept.Name,
-            Phase = kept.Phase,
-            Group = kept.Model.IsLocal ? kept.Model.Options.Group : null,
-            Memory = kept.Model.Options.Replicas * (kept.PerReplica.Size ?? default),
-
-            // With a budget that somebody has set, what can't be sized does not start; without one it counts as nothing.
-            SizeUnknown = kept.Model.IsLocal && _live.Options.Memory.Budget is not null ? kept.PerReplica.Unknown : null,
-            IsPinned = kept.IsPinned,
-            IsBusy = queue.Slots.Any(slots => slots.Busy + slots.Quarantined > 0),
-            Waiting = queue.Depth,
-            WantedFor = kept.RetryAt is null && !kept.IsRemoved ? wanted : null,
-            IdleFor = queue.IdleFor < since ? queue.IdleFor : since,
-            ResidentFor = since,
-            DrainingFor = since,
-            LoadCost = kept.LoadCost,
-            IdleTimeout = kept.Model.IsLocal ? kept.Model.Options.IdleTimeout : null,
-        };
-    }
-
-    private void Carry(ResidencyStep step, KeptModel kept)
-    {
-        switch (step)
-        {
-            case ResidencyStep.Load:
-                kept.WantedSince = null;
-                Explain(kept, null);
-                kept.Enter(ResidencyPhase.Loading, _time.GetTimestamp());
-                _feed.Publish(EventKind.Model, kept.Name, $"{kept.Name} is being loaded.", to: "loading");
-                Then(kept, () =>
-                {
-                    _sources.Start(kept.Name);
-                    return Task.FromResult<string?>(null);
-                });
-                break;
-            case ResidencyStep.Unload unload when _scheduler.Hold(kept.Name, onlyIfIdle: true):
-                End(kept, unload.For is null ? "unloaded" : "evicted", unload.For is null ? "nobody asks for it" : $"{unload.For} needs its room");
-                break;
-            case ResidencyStep.Drain drain:
-                _scheduler.Hold(kept.Name, onlyIfIdle: false);
-                kept.Enter(ResidencyPhase.Draining, _time.GetTimestamp());
-                _feed.Publish(EventKind.Model, kept.Name, $"{kept.Name} finishes what runs and makes room for {drain.For}.", to: "draining");
-                _ = LookWhenIdleAsync(kept.Name);
-                break;
-            case ResidencyStep.Resume:
-                _scheduler.Resume(kept.Name);
-                kept.Enter(ResidencyPhase.Loaded, _time.GetTimestamp());
-                _feed.Publish(EventKind.Model, kept.Name, $"{kept.Name} goes on: nobody needs its room any more, or what runs on it takes too long.", to: "loaded");
-                break;
-            case ResidencyStep.Wait wait:
-                Explain(kept, wait.Why);
-                break;
-            case ResidencyStep.Refuse refuse:
-                Explain(kept, refuse.Why);
-                kept.WantedSince = null;
-                KeptModel.Tell(kept.LoadWaiters, $"There is not enough memory: {refuse.Why}.");
-                _scheduler.Refuse(kept.Name, ApiErrors.InsufficientMemory(refuse.Why));
-                break;
-        }
-    }
-
-    /// <summary>Says why it waits: to whoever is refused meanwhile, and once to whoever watches.</summary>
-    private void Explain(KeptModel kept, string? shortage)
-    {
-        if (kept.Shortage == shortage)
-        {
-            return;
-        }
-
-        _scheduler.Explain(kept.Name, shortage);
-        if (kept.Phase == ResidencyPhase.Unloaded)
-        {
-            _sources.SetDown(kept.Name, BackendCondition.Loadable, shortage is null ? null : $"There is not enough memory: {shortage}.");
-        }
-
-        if (shortage is not null && kept.Shortage is null)
-        {
-            Log.MemoryShort(_logger, kept.Name, shortage);
-            _feed.Publish(EventKind.Memory, kept.Name, $"{kept.Name} waits for memory: {shortage}.", EventLevel.Warning);
-        }
-
-        kept.Shortage = shortage;
-    }
-
-    /// <summary>Unloads a model whose queue is closed already.</summary>
-    private void End(KeptModel kept, string state, string why)
-    {
-        kept.Enter(ResidencyPhase.Unloading, _time.GetTimestamp());
-        _sources.SetDown(kept.Name, kept.RetryAt is null ? BackendCondition.Loadable : BackendCondition.Failed);
-        _feed.Publish(EventKind.Model, kept.Name, $"{kept.Name} is being unloaded: {why}.", kept.RetryAt is null ? EventLevel.Info : EventLevel.Error, to: state);
-        Then(kept, async () =>
-        {
-            await _sources.UnloadAsync(kept.Name, CancellationToken.None);
-            Post(new KeeperMessage.Ended(kept));
-            return null;
-        });
-    }
-
-    private async Task LookWhenIdleAsync(string model)
-    {
-        await _scheduler.WhenIdle(model);
-        Look();
-    }
-
-    /// <summary>Does something with a model's source when what was begun before is done.</summary>
-    private Task<string?> Then(KeptModel kept, Func<Task<string?>> work)
-    {
-        var task = RunAsync(kept.Work);
-        kept.Work = task;
-        return task;
-
-        async Task<string?> RunAsync(Task before)
-        {
-            await before.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ForceYielding);
-            try
-            {
-                return await work();
-            }
-            catch (Exception e) when (e is not OutOfMemoryException)
-            {
-                Log.WorkFailed(_logger, kept.Name, e);
-                return $"Models:{kept.Name}: {e.Message}";
-            }
+            _hand.Carry(step, _kept[step.Model], _look.IsIdle);
         }
     }
 }

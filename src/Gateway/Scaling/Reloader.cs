@@ -23,7 +23,7 @@ internal sealed class Reloader(LoadedConfiguration first, LiveCatalogue live, Mo
     public ReloadAttempt Plan()
     {
         var next = Read(out var catalogue);
-        return new(Texts(next), next.Errors.IsEmpty ? CatalogueChange.Between(live.Current, catalogue!) : null, Task.FromResult(ImmutableArray<string>.Empty));
+        return new(Texts(next), next.Errors.IsEmpty ? CatalogueChange.Between(live.Current, catalogue!.After(live.Current)) : null, Task.FromResult(ImmutableArray<string>.Empty));
     }
 
     /// <summary>Reads the file and begins to apply it.</summary>
@@ -50,7 +50,7 @@ internal sealed class Reloader(LoadedConfiguration first, LiveCatalogue live, Mo
                 return new(errors, null, Task.FromResult(ImmutableArray<string>.Empty));
             }
 
-            var change = CatalogueChange.Between(live.Current, catalogue!);
+            var change = CatalogueChange.Between(live.Current, catalogue!.After(live.Current));
             live.Report(new(Path, time.GetUtcNow(), []));
             return new([], change, ApplyAsync(catalogue!, change, trigger));
         }
@@ -81,7 +81,7 @@ internal sealed class Reloader(LoadedConfiguration first, LiveCatalogue live, Mo
         ImmutableArray<string> problems;
         try
         {
-            problems = await keeper.ApplyAsync(_ => next, CancellationToken.None);
+            problems = await keeper.ApplyAsync(next.After, CancellationToken.None);
         }
         catch (Exception e) when (e is not OutOfMemoryException)
         {
@@ -100,7 +100,7 @@ internal sealed class Reloader(LoadedConfiguration first, LiveCatalogue live, Mo
 
         lock (_lock)
         {
-            if (live.Current == next && live.State.Errors.IsEmpty)
+            if (ReferenceEquals(live.Options, next.Options) && live.State.Errors.IsEmpty)
             {
                 live.Report(live.State with { Errors = problems });
             }

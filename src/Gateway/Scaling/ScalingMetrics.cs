@@ -16,6 +16,10 @@ internal sealed class ScalingMetrics
             "llmgateway_memory_budget_bytes",
             () => memory.Budget(live.Options.Memory) is var budget && budget.Gpu > 0 ? budget.Gpu : budget.Ram,
             description: "Memory that all local models may take together: of the GPUs if there are any, else of the machine.");
+        meter.CreateObservableGauge(
+            "llmgateway_replicas_wanted",
+            () => live.Current.Models.Where(model => model.IsLocal).Select(model => new Measurement<int>(model.Replicas, new KeyValuePair<string, object?>("model", model.Name))),
+            description: "Processes that a loaded model is to have: as configured, as an operator has said, or as its load needs.");
         meter.CreateObservableGauge("llmgateway_memory_estimated_bytes", () => Estimated(registry, keeper), description: "Memory that the backend's process is expected to take.");
     }
 

@@ -30,8 +30,9 @@ public sealed class ReloadTests
         }
 
         using var answer = await reload;
-        Assert.Equal(HttpStatusCode.OK, answer.StatusCode);
-        Assert.Equal(["b"], (await answer.JsonAsync(Ct))["change"]!["replaced"]!.AsArray().Select(name => (string)name!));
+        Assert.True(answer.IsSuccessStatusCode, await answer.Content.ReadAsStringAsync(Ct));
+        // Nothing, when the watch of the file was quicker than the command.
+        Assert.All((await answer.JsonAsync(Ct))["change"]!["replaced"]!.AsArray(), name => Assert.Equal("b", (string?)name));
         Assert.All((await Task.WhenAll(streams)).SelectMany(answers => answers).Concat(late), stream => Assert.True(stream.IsWhole, stream.ToString()));
         var after = await gateway.UntilReadyAsync(Ct);
         foreach (var replica in before.Replicas)

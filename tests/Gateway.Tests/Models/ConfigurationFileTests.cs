@@ -167,6 +167,13 @@ public sealed class ConfigurationFileTests
         Assert.Contains("/x/gateway.json", error.ToString(), StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("qwen3-8b-Q4_K_M", "qwen3-8b-Q4_K_M")]
+    [InlineData("My Model (v1)", "My-Model--v1-")]
+    [InlineData("org/repo:Q8_0", "org/repo:Q8_0")]
+    [InlineData("", "model")]
+    public void ToModelName_AnyFileName_IsAName(string text, string name) => Assert.Equal(name, GatewayOptionsValidator.ToModelName(text));
+
     [Fact]
     public void Parse_CommentsTrailingCommasAndAnyCase_AreTaken()
     {
@@ -213,6 +220,10 @@ public sealed class ConfigurationFileTests
 
     [Theory]
     [InlineData("""{"Models":{"a":{"Ports":"10-10","Replicas":2}}}""", "Models:a:Ports")]
+    [InlineData("""{"Models":{"a":{"Ports":"10-12","Scale":{"MaxReplicas":4}}}}""", "Models:a:Ports")]
+    [InlineData("""{"Models":{"a":{"Replicas":3,"Scale":{"MaxReplicas":2}}}}""", "Models:a:Scale:MaxReplicas")]
+    [InlineData("""{"Models":{"a":{"Replicas":0,"Scale":{"MaxReplicas":2}}}}""", "Models:a:Scale:MaxReplicas")]
+    [InlineData("""{"Models":{"a":{"Kind":"remote","Remotes":[{"Url":"http://x"}],"Scale":{"MaxReplicas":2}}}}""", "Models:a:Scale:MaxReplicas")]
     [InlineData("""{"Models":{"a":{"Restart":{"InitialBackoff":"10s","MaxBackoff":"9s"}}}}""", "Models:a:Restart:MaxBackoff")]
     [InlineData("""{"Models":{"a":{"Kind":"remote"}}}""", "Models:a:Remotes")]
     [InlineData("""{"Models":{"a":{"Remotes":[{"Url":"http://x"}]}}}""", "Models:a:Remotes")]

@@ -66,6 +66,28 @@ public sealed class ModelCatalogueTests
     }
 
     [Fact]
+    public void Replicas_ChangedAndReloaded_LastOnlyWhereTheLoadDecides()
+    {
+        var options = new GatewayOptions
+        {
+            Models = new Dictionary<string, ModelOptions>
+            {
+                ["fixed"] = new() { Replicas = 2 },
+                ["scaled"] = new() { Replicas = 1, Slots = 3, Scale = new() { MaxReplicas = 5 } },
+            },
+        };
+        var now = new ModelCatalogue(options).WithReplicas("fixed", 3).WithReplicas("scaled", 4);
+        Assert.Equal([3, 4], now.Models.Select(model => model.Replicas));
+        Assert.Equal([false, true], now.Models.Select(model => model.IsScaled));
+        Assert.Equal((15, 8), (now.Find("scaled")!.ConfiguredSlots, now.LocalReplicas));
+        Assert.Equal(4, now.ToReplicaSet(now.Models[1], "/sim").Replicas);
+        Assert.Equal([2, 4], new ModelCatalogue(options).After(now).Models.Select(model => model.Replicas));
+        var tighter = options with { Models = new Dictionary<string, ModelOptions>(options.Models) { ["scaled"] = new() { Scale = new() { MaxReplicas = 3 } } } };
+        Assert.Equal(3, new ModelCatalogue(tighter).After(now).Find("scaled")!.Replicas);
+        Assert.Equal(["fixed"], CatalogueChange.Between(now, new ModelCatalogue(options).After(now)).Adjusted);
+    }
+
+    [Fact]
     public void ToReplicaSet_Command_ProbesByTcp()
     {
         var set = new Model("a", new ModelOptions { Kind = ModelKind.Command, Executable = "x" }, new QueueOptions()).ToReplicaSet(3, "/sim");

@@ -1,4 +1,5 @@
 using CsCheck;
+using LlmGateway.Gateway.Models;
 using LlmGateway.Gateway.Scaling.Residency;
 
 namespace LlmGateway.Gateway.Tests.Scaling;
@@ -117,12 +118,71 @@ public sealed class ResidencyDecisionTests
     }
 
     [Fact]
+    public void Wanted_NoRoom_EvictsTheLowestPriorityFirstHoweverLongTheOthersAreIdle()
+    {
+        var low = Loaded("low", 4) with { KeepPriority = Priority.Low, IdleFor = TimeSpan.FromSeconds(6) };
+        var normal = Loaded("normal", 4) with { IdleFor = TimeSpan.FromHours(6) };
+        Assert.Equal(new ResidencyStep.Unload("low", "a"), Decide(normal, low, Wanted("a", 4))[0]);
+        Assert.Equal(2, Decide(normal, low, Wanted("a", 8)).Count(step => step is ResidencyStep.Unload));
+    }
+
+    [Fact]
+    public void Growth_OfItsLoad_TakesOnlyRoomThatNobodyWaitsFor()
+    {
+        var model = Scaled("m", replicas: 2, wanted: 5);
+        Assert.Equal([new ResidencyStep.Grow("m", 5)], Decide(model));
+        Assert.Equal([new ResidencyStep.Grow("m", 4)], Decide(model, Loaded("other", 6) with { IsBusy = true }));
+        Assert.Empty(Decide(model, Loaded("idle", 8)));
+        Assert.Empty(ResidencyDecision.Decide([model], Limits with { IsPressed = true }));
+
+        // What waits for the busy one gets the room, however long that takes.
+        Assert.DoesNotContain(Decide(model, Loaded("busy", 7) with { IsBusy = true }, Wanted("a", 3)), step => step is ResidencyStep.Grow);
+    }
+
+    [Fact]
+    public void Growth_Ordered_IsAllOrNothing_EvictsIdleModels_AndIsRefusedWithTheNumbers()
+    {
+        var model = Scaled("m", replicas: 2, wanted: 5) with { IsGrowthOrdered = true };
+        Assert.Equal([new ResidencyStep.Grow("m", 5)], Decide(model));
+        Assert.Equal([new ResidencyStep.Unload("idle", "m")], Decide(model, Loaded("idle", 7)));
+        Assert.Empty(Decide(model, Loaded("leaving", 7) with { Phase = ResidencyPhase.Unloading }));
+        var refuse = Assert.IsType<ResidencyStep.RefuseGrowth>(Assert.Single(Decide(model, Loaded("busy", 7) with { IsBusy = true, ResidentFor = TimeSpan.FromHours(1) })));
+        Assert.Equal("it needs 3072 MiB; of a budget of 10 GiB, 9216 MiB are taken", refuse.Why);
+        Assert.IsType<ResidencyStep.RefuseGrowth>(Assert.Single(Decide(model with { WantedReplicas = 11 }, Loaded("idle", 1))));
+    }
+
+    [Fact]
+    public void Wanted_NoRoom_TakesIdleModelsFirst_ThenSurplusReplicas_ThenTheTurnOfThoseThatWork()
+    {
+        var scaled = Scaled("m", replicas: 4, wanted: 4) with { IsBusy = true, IsPinned = true };
+        Assert.Contains(new ResidencyStep.GiveBack("m", "a"), Decide(scaled, Wanted("a", 8)));
+        Assert.DoesNotContain(Decide(scaled, Loaded("idle", 4), Wanted("a", 6)), step => step is ResidencyStep.GiveBack);
+        Assert.Contains(new ResidencyStep.GiveBack("m", "a"), Decide(scaled, Loaded("idle", 2), Wanted("a", 7)));
+
+        // The last one is not to be had: it is pinned.
+        Assert.IsType<ResidencyStep.Refuse>(Assert.Single(Decide(scaled, Wanted("a", 10))));
+        Assert.Equal([new ResidencyStep.GiveBack("m", null)], Decide(scaled with { WantedReplicas = 3 }));
+    }
+
+    [Fact]
     public void AnyHistory_KeepsTheBudgetTheGroupsAndTheBusyAndServesEverybody() => Gen.Select(Gen.Int[2, 6], Gen.Int[0, 1 << 30]).Sample(
         (count, seed) => new World(count, new Random(seed)).Run(), iter: 400);
 
     private static System.Collections.Immutable.ImmutableArray<ResidencyStep> Decide(params ResidentModel[] models) => ResidencyDecision.Decide([.. models], Limits);
 
     private static ResidentModel Wanted(string name, int gib, int seconds = 1) => new() { Name = name, Memory = new(gib * Gib, 0), WantedFor = TimeSpan.FromSeconds(seconds), Waiting = 1 };
+
+    private static ResidentModel Scaled(string name, int replicas, int wanted) => new()
+    {
+        Name = name,
+        Memory = new(replicas * Gib, 0),
+        PerReplica = new(Gib, 0),
+        Replicas = replicas,
+        LeastReplicas = 1,
+        WantedReplicas = wanted,
+        Phase = ResidencyPhase.Loaded,
+        IsBusy = true,
+    };
 
     private static ResidentModel Loaded(string name, int gib) => new() { Name = name, Memory = new(gib * Gib, 0), Phase = ResidencyPhase.Loaded };
 
@@ -154,7 +214,7 @@ public sealed class ResidencyDecisionTests
                     Carry(step, _models.Single(model => model.Name == step.Model));
                 }
 
-                Assert.True(_models.Where(model => model.Phase != ResidencyPhase.Unloaded).Sum(model => model.Bytes) <= Limits.Budget.Ram);
+                Assert.True(_models.Where(model => model.Phase != ResidencyPhase.Unloaded).Sum(model => model.Taken) <= Limits.Budget.Ram);
                 Assert.True(_models.Count(model => model.Group is not null && model.Phase != ResidencyPhase.Unloaded) <= 1);
             }
 
@@ -181,6 +241,17 @@ public sealed class ResidencyDecisionTests
                 case ResidencyStep.Resume:
                     model.Enter(ResidencyPhase.Loaded, _tick);
                     break;
+                case ResidencyStep.Grow grow:
+                    Assert.True(grow.Replicas > model.Replicas && model.Phase is ResidencyPhase.Loading or ResidencyPhase.Loaded);
+                    model.Replicas = grow.Replicas;
+                    break;
+                case ResidencyStep.GiveBack when random.Next(5) == 0:
+                    Assert.True(model.Replicas > 1);
+                    model.Replicas--;
+                    break;
+                case ResidencyStep.RefuseGrowth:
+                    Assert.Fail("nobody has ordered any");
+                    break;
                 case ResidencyStep.Refuse:
                     Assert.True(model.Bytes > Limits.Budget.Ram);
                     break;
@@ -192,6 +263,9 @@ public sealed class ResidencyDecisionTests
             private int _since;
             private int _lastUsed;
             private int _lastTick;
+            private int _lastReplicas = 1;
+            private int _ending;
+            private int? _wanted;
 
             public string Name { get; } = name;
 
@@ -201,17 +275,32 @@ public sealed class ResidencyDecisionTests
 
             public ResidencyPhase Phase { get; private set; }
 
+            /// <summary>As it is to have; those beyond are ending.</summary>
+            public int Replicas { get; set; } = 1;
+
+            public long Taken => (Replicas + _ending) * Bytes;
+
             public int Running { get; private set; }
 
             public Queue<int> Waiting { get; } = [];
 
             public int LongestWait { get; private set; }
 
-            public void Enter(ResidencyPhase phase, int tick) => (Phase, _since) = (phase, tick);
+            public void Enter(ResidencyPhase phase, int tick)
+            {
+                (Phase, _since) = (phase, tick);
+                if (phase == ResidencyPhase.Unloaded)
+                {
+                    (Replicas, _ending, _lastReplicas) = (1, 0, 1);
+                }
+            }
 
             public void Advance(int tick, Random random)
             {
                 _lastTick = tick;
+                _ending = random.Next(4) == 0 ? 0 : _ending + Math.Max(0, _lastReplicas - Replicas);
+                _lastReplicas = Replicas;
+                _wanted = Phase == ResidencyPhase.Loaded ? Math.Clamp(Replicas + random.Next(-1, 3), 1, 3) : null;
                 if (Phase == ResidencyPhase.Loading && (tick - _since) * Tick >= loadTime)
                 {
                     Enter(ResidencyPhase.Loaded, tick);
@@ -240,7 +329,11 @@ public sealed class ResidencyDecisionTests
             public ResidentModel Describe(int tick) => new()
             {
                 Name = Name,
-                Memory = new(Bytes, 0),
+                Memory = new(Phase == ResidencyPhase.Unloaded ? Bytes : Taken, 0),
+                PerReplica = new(Bytes, 0),
+                Ending = new(_ending * Bytes, 0),
+                Replicas = Replicas,
+                WantedReplicas = _wanted,
                 Group = Group,
                 Phase = Phase,
                 IsBusy = Running > 0,

@@ -108,6 +108,19 @@ public sealed class GatewayProcess : IAsyncDisposable
         return all;
     }
 
+    /// <summary>Looks 20 times a second, until stopped, for the most processes that live at one time.</summary>
+    public async Task<int> MostDescendantsAsync(CancellationToken stop)
+    {
+        var most = 0;
+        while (!stop.IsCancellationRequested)
+        {
+            most = Math.Max(most, Descendants().Count);
+            await Task.Delay(TimeSpan.FromMilliseconds(50), stop).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+
+        return most;
+    }
+
     /// <summary>The control of each simulated replica, in the order of the status.</summary>
     public async Task<IReadOnlyList<SimulatorControl>> SimulatorsAsync(CancellationToken cancellationToken) =>
         [.. (await UntilReadyAsync(cancellationToken)).Replicas.Select(replica => new SimulatorControl(replica.Address!))];

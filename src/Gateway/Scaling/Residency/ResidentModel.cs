@@ -1,3 +1,5 @@
+using LlmGateway.Gateway.Models;
+
 namespace LlmGateway.Gateway.Scaling.Residency;
 
 /// <summary>Where a model stands between absent and serving.</summary>
@@ -32,11 +34,32 @@ internal sealed record ResidentModel
     /// <summary>Memory that it takes while it is not <see cref="ResidencyPhase.Unloaded"/>, all replicas together.</summary>
     public Footprint Memory { get; init; }
 
+    /// <summary>Memory of one replica.</summary>
+    public Footprint PerReplica { get; init; }
+
+    /// <summary>Replicas that it is to have now.</summary>
+    public int Replicas { get; init; } = 1;
+
+    /// <summary>Replicas that it keeps although another model needs room, while it is resident.</summary>
+    public int LeastReplicas { get; init; } = 1;
+
+    /// <summary>Replicas that it should have; null when it is content.</summary>
+    public int? WantedReplicas { get; init; }
+
+    /// <summary>True when a person has said so: then idle models make room for it, and an answer is due.</summary>
+    public bool IsGrowthOrdered { get; init; }
+
+    /// <summary>The part of <see cref="Memory"/> whose replicas are surplus and ending already.</summary>
+    public Footprint Ending { get; init; }
+
     /// <summary>Why its size is not known although it must be; null when it is, or need not be.</summary>
     public string? SizeUnknown { get; init; }
 
     /// <summary>True when it may not be unloaded for another model's sake.</summary>
     public bool IsPinned { get; init; }
+
+    /// <summary>Whose room is taken last.</summary>
+    public Priority KeepPriority { get; init; } = Priority.Normal;
 
     /// <summary>True while requests run on it.</summary>
     public bool IsBusy { get; init; }
@@ -69,6 +92,9 @@ internal sealed record ResidentModel
 
     /// <summary>True when it is on its way out.</summary>
     public bool IsLeaving => Phase is ResidencyPhase.Draining or ResidencyPhase.Unloading;
+
+    /// <summary>Replicas that it can do without; those that end already are not counted again.</summary>
+    public int SurplusReplicas => Phase == ResidencyPhase.Loaded && Ending.IsNothing && !PerReplica.IsNothing ? Math.Max(0, Replicas - LeastReplicas) : 0;
 }
 
 /// <summary>What bounds the models together.</summary>
@@ -102,4 +128,15 @@ internal abstract record ResidencyStep(string Model)
 
     /// <summary>It can't ever fit as things are configured: tell whoever waits.</summary>
     public sealed record Refuse(string Model, string Why) : ResidencyStep(Model);
+
+    /// <summary>Give it more replicas: they fit.</summary>
+    public sealed record Grow(string Model, int Replicas) : ResidencyStep(Model);
+
+    /// <summary>The replicas that a person has asked for don't fit: say so.</summary>
+    public sealed record RefuseGrowth(string Model, string Why) : ResidencyStep(Model);
+
+    /// <summary>Grant nothing new on its last replica, and end that when it is idle. Not said any more, it goes on.</summary>
+    /// <param name="Model">The model with more replicas than it needs.</param>
+    /// <param name="For">The model that needs the room; null when its own load is low.</param>
+    public sealed record GiveBack(string Model, string? For) : ResidencyStep(Model);
 }
