@@ -146,9 +146,12 @@ internal sealed record QueueOptions
 /// <summary>How much memory local models may take together.</summary>
 internal sealed record MemoryOptions
 {
-    /// <summary>Bytes for all local models. <value>Default: <see cref="Share"/> of the machine's memory.</value></summary>
+    /// <summary>Bytes for all local models: of the GPUs' memory if their driver tells it, spread over them by their sizes, else of the machine's. <value>Default: <see cref="Share"/> of it.</value></summary>
     [SizeRange("1MiB", "1PiB")]
     public ByteSize? Budget { get; init; }
+
+    /// <summary>Bytes for all local models on each GPU, in the driver's order; <see cref="Budget"/> is then the machine's. <value>Default: what the driver tells.</value></summary>
+    public IReadOnlyList<ByteSize> Gpus { get; init; } = [];
 
     /// <summary>Share of the machine's memory. <value>0.05 to 1; default 0.8.</value></summary>
     [Range(0.05, 1.0)]

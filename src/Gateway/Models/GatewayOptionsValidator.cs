@@ -13,7 +13,7 @@ internal static partial class GatewayOptionsValidator
     private const int LongestName = 128;
 
     public static ImmutableArray<ConfigurationError> Validate(GatewayOptions options) =>
-        [.. Listeners(options), .. Keys(options), .. options.Models.SelectMany(model => Model(model.Key, model.Value)), .. Names(options)];
+        [.. Listeners(options), .. Memory(options.Memory), .. Keys(options), .. options.Models.SelectMany(model => Model(model.Key, model.Value)), .. Names(options)];
 
     /// <summary>What is allowed but deserves a look.</summary>
     public static ImmutableArray<string> Warnings(GatewayOptions options) => options.Gateway.Insecure && options.Keys.Count == 0
@@ -54,6 +54,17 @@ internal static partial class GatewayOptionsValidator
         if (options.Gateway.Tls is { Certificate: { } certificate, Key: { } key } && File.Exists(certificate) && File.Exists(key) && CertificateFault(certificate, key) is { } fault)
         {
             yield return new("Gateway:Tls", null, $"{certificate} and {key} are no certificate and key of it, both PEM ({fault})");
+        }
+    }
+
+    private static IEnumerable<ConfigurationError> Memory(MemoryOptions options)
+    {
+        for (var i = 0; i < options.Gpus.Count; i++)
+        {
+            if (options.Gpus[i].Bytes is < 0 or > 1L << 50)
+            {
+                yield return new($"Memory:Gpus:{i}", options.Gpus[i].ToString(), "must lie between 0 and 1PiB");
+            }
         }
     }
 

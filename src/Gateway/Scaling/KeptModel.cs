@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using LlmGateway.Gateway.Models;
 using LlmGateway.Gateway.Scaling.Residency;
 
@@ -30,8 +31,8 @@ internal sealed class KeptModel(Model model, long now)
     /// <summary>What one process of it takes, and why that is not known.</summary>
     public (Footprint? Size, string? Unknown) PerReplica { get; set; }
 
-    /// <summary>Timestamp at which that was looked up, and whether there was a GPU; null when it is to be looked up anew.</summary>
-    public (long At, bool HasGpu)? Sized { get; set; }
+    /// <summary>Timestamp at which that was looked up, and what GPUs there were; null when it is to be looked up anew.</summary>
+    public (long At, ImmutableArray<long> Gpus)? Sized { get; set; }
 
     /// <summary>Timestamp since which fewer processes would do; null when they would not.</summary>
     public long? CalmSince { get; set; }

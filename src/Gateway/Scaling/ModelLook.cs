@@ -15,11 +15,12 @@ internal sealed class ModelLook(LiveCatalogue live, Scheduler scheduler, Backend
     /// <summary>Looks up its size, and while it is not loaded now and then again: a file may come, or become another.</summary>
     public void Size(KeptModel kept)
     {
-        var isFresh = kept.Sized is { } sized && sized.HasGpu == memory.HasGpu
+        var gpus = memory.Gpus(live.Options.Memory);
+        var isFresh = kept.Sized is { } sized && sized.Gpus.SequenceEqual(gpus)
             && (kept.Phase != ResidencyPhase.Unloaded || time.GetElapsedTime(sized.At) < SizePeriod);
         if (kept.Model.IsLocal && !isFresh)
         {
-            (kept.PerReplica, kept.Sized) = (memory.PerReplica(kept.Model, live.Current), (time.GetTimestamp(), memory.HasGpu));
+            (kept.PerReplica, kept.Sized) = (memory.PerReplica(kept.Model, live.Current), (time.GetTimestamp(), gpus));
         }
     }
 

@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using LlmGateway.Gateway.Models;
 using LlmGateway.Gateway.Scaling.Residency;
 using LlmGateway.ProcessManager.Memory;
@@ -11,18 +12,25 @@ internal sealed class ModelMemory(IResourceSampler sampler)
     /// <summary>True while the machine is so short of memory that nothing more may start.</summary>
     public bool IsPressed { get; private set; }
 
-    /// <summary>True when there is a GPU whose memory is known.</summary>
-    public bool HasGpu => sampler.Current.Gpus.Any(gpu => gpu.MemoryTotalBytes > 0);
-
-    /// <summary>Memory that all local models may take together: of the GPUs, if there are any, the budget; of the machine its share.</summary>
+    /// <summary>Memory that all local models may take together: of each GPU, if there are any, the budget; of the machine its share.</summary>
     public Footprint Budget(MemoryOptions options)
     {
-        var now = sampler.Current;
-        var ram = now.Host.MemoryTotalBytes ?? GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
-        var gpu = now.Gpus.Sum(one => one.MemoryTotalBytes ?? 0);
-        return gpu == 0
-            ? new(options.Budget?.Bytes ?? (long)(ram * options.Share), 0)
-            : new((long)(ram * options.Share), options.Budget?.Bytes ?? (long)(gpu * options.Share));
+        var ram = sampler.Current.Host.MemoryTotalBytes ?? GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
+        var gpus = Gpus(options);
+        if (gpus.IsEmpty || options.Gpus.Count > 0)
+        {
+            return new(options.Budget?.Bytes ?? (long)(ram * options.Share), gpus.AsSpan());
+        }
+
+        var share = options.Budget is { } budget ? budget.Bytes / (double)gpus.Sum() : options.Share;
+        return new((long)(ram * options.Share), [.. gpus.Select(bytes => (long)(bytes * share))]);
+    }
+
+    /// <summary>Memory of each GPU: as configured, else as its driver tells; empty when there is none.</summary>
+    public ImmutableArray<long> Gpus(MemoryOptions options)
+    {
+        ImmutableArray<long> gpus = options.Gpus.Count > 0 ? [.. options.Gpus.Select(gpu => gpu.Bytes)] : [.. sampler.Current.Gpus.Select(gpu => gpu.MemoryTotalBytes ?? 0)];
+        return gpus.Any(bytes => bytes > 0) ? gpus : [];
     }
 
     /// <summary>Looks at the machine again. Between the two limits the last finding stays, so that it does not flutter.</summary>
@@ -32,10 +40,12 @@ internal sealed class ModelMemory(IResourceSampler sampler)
     /// <returns>The size; or why it is not known.</returns>
     public (Footprint? Size, string? Unknown) PerReplica(Model model, ModelCatalogue catalogue)
     {
-        var hasGpu = HasGpu;
+        var gpus = Gpus(catalogue.Options.Memory);
+        var set = catalogue.ToReplicaSet(model, ModelCatalogue.SimulatorPath);
+        var shares = ReplicaMemory.Shares(set, gpus);
         if (model.Options.MemoryBytes is { } given)
         {
-            return (hasGpu ? new Footprint(0, given.Bytes) : new Footprint(given.Bytes, 0), null);
+            return (shares.Any(share => share > 0) ? new Footprint(0, On(shares, given.Bytes)) : new Footprint(given.Bytes), null);
         }
 
         if (model.Options.Kind == ModelKind.Simulator)
@@ -44,7 +54,9 @@ internal sealed class ModelMemory(IResourceSampler sampler)
         }
 
         // What prompts are cached for later comes on top as time goes by: its bound is a share of the budget that is set aside (--cache-ram).
-        var (estimate, unknown) = ReplicaMemory.Estimate(catalogue.ToReplicaSet(model, ModelCatalogue.SimulatorPath), hasGpu);
-        return estimate is null ? (null, unknown) : (new Footprint(estimate.RamBytes, estimate.GpuBytes), null);
+        var (estimate, unknown) = ReplicaMemory.Estimate(set, gpus);
+        return estimate is null ? (null, unknown) : (new Footprint(estimate.RamBytes, On(shares, estimate.GpuBytes)), null);
     }
+
+    private static long[] On(ImmutableArray<double> shares, long bytes) => [.. shares.Select(share => (long)(share * bytes))];
 }

@@ -18,6 +18,10 @@ public sealed record LlamaArguments
     private static readonly Flag FlashAttention = new("--flash-attn", ["-fa"], "LLAMA_ARG_FLASH_ATTN");
     private static readonly Flag ThreadsHttp = new("--threads-http", [], "LLAMA_ARG_THREADS_HTTP");
     private static readonly Flag GpuLayersFlag = new("--n-gpu-layers", ["-ngl", "--gpu-layers"], "LLAMA_ARG_N_GPU_LAYERS");
+    private static readonly Flag DevicesFlag = new("--device", ["-dev"], "LLAMA_ARG_DEVICE");
+    private static readonly Flag SplitModeFlag = new("--split-mode", ["-sm"], "LLAMA_ARG_SPLIT_MODE");
+    private static readonly Flag MainGpuFlag = new("--main-gpu", ["-mg"], "LLAMA_ARG_MAIN_GPU");
+    private static readonly Flag TensorSplitFlag = new("--tensor-split", ["-ts"], "LLAMA_ARG_TENSOR_SPLIT");
     private static readonly Flag NoMap = new("--no-mmap", [], "LLAMA_ARG_NO_MMAP");
     private static readonly Flag LoadMode = new("--load-mode", ["-lm"], "LLAMA_ARG_LOAD_MODE");
     private static readonly Flag NoRepack = new("--no-repack", ["-nr"], "LLAMA_ARG_NO_REPACK");
@@ -56,6 +60,18 @@ public sealed record LlamaArguments
 
     /// <summary>Layers on the GPU; null: as many as fit, if there is one.</summary>
     public int? GpuLayers { get; init; }
+
+    /// <summary>GPUs that it may use, by their names; null: all.</summary>
+    public string? Devices { get; init; }
+
+    /// <summary>How it spreads over several GPUs: <c>none</c> is one of them; null: the server's own choice, which is by layers.</summary>
+    public string? SplitMode { get; init; }
+
+    /// <summary>The GPU that is used alone.</summary>
+    public int MainGpu { get; init; }
+
+    /// <summary>Proportions of the GPUs; empty: by their memory.</summary>
+    public ImmutableArray<double> TensorSplit { get; init; } = [];
 
     /// <summary>Weights are mapped from their file.</summary>
     public bool MapsWeights { get; init; } = true;
@@ -109,6 +125,10 @@ public sealed record LlamaArguments
                 "all" => int.MaxValue,
                 var text => int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var layers) ? layers : null,
             },
+            Devices = given.ValueOf(DevicesFlag),
+            SplitMode = given.ValueOf(SplitModeFlag),
+            MainGpu = Number(MainGpuFlag) ?? 0,
+            TensorSplit = Proportions(given.ValueOf(TensorSplitFlag)),
             MapsWeights = !given.Has(NoMap) && given.ValueOf(LoadMode) is (null or "auto" or "mmap" or "mmap+mlock"),
             Repacks = !given.Has(NoRepack),
             FullWindows = given.Has(SwaFull),
@@ -120,6 +140,22 @@ public sealed record LlamaArguments
             DraftFile = given.ValueOf(DraftFlag),
             AdapterFiles = given.ValuesOf(Lora),
         };
+    }
+
+    private static ImmutableArray<double> Proportions(string? list)
+    {
+        var proportions = ImmutableArray.CreateBuilder<double>();
+        foreach (var text in (list ?? "").Split([',', '/'], StringSplitOptions.RemoveEmptyEntries))
+        {
+            if (!double.TryParse(text, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var proportion))
+            {
+                return [];
+            }
+
+            proportions.Add(proportion);
+        }
+
+        return proportions.ToImmutable();
     }
 
     private static double BitsOf(string? type) => type switch

@@ -9,9 +9,9 @@ public static class ReplicaMemory
 {
     /// <summary>Estimates one process of the set.</summary>
     /// <param name="options">The set.</param>
-    /// <param name="hasGpu">Layers go to a GPU when the arguments leave it to the server.</param>
+    /// <param name="gpus">Memory of each GPU, bytes: layers go there when the arguments leave it to the server.</param>
     /// <returns>The estimate; or why there is none, in one sentence for a person.</returns>
-    public static (MemoryEstimate? Estimate, string? Unknown) Estimate(ReplicaSetOptions options, bool hasGpu)
+    public static (MemoryEstimate? Estimate, string? Unknown) Estimate(ReplicaSetOptions options, ImmutableArray<long> gpus)
     {
         ArgumentNullException.ThrowIfNull(options);
         if (options.Kind is not ReplicaKind.LlamaServer)
@@ -19,8 +19,8 @@ public static class ReplicaMemory
             return (null, "Only a llama-server's memory can be estimated. Give the model's MemoryBytes.");
         }
 
-        var line = CommandLine.Build(options, new("127.0.0.1", options.FirstPort, 0), Environment.ProcessorCount);
-        var arguments = LlamaArguments.Parse(line, options.Environment);
+        var arguments = Arguments(options);
+        var hasGpu = Shares(options, gpus).Any(share => share > 0);
         if (arguments.ModelFile is not { } file)
         {
             return (null, "Its arguments name no local model file whose size could be read. Give the model's MemoryBytes.");
@@ -49,4 +49,19 @@ public static class ReplicaMemory
             return GgufReader.Read(reading);
         }
     }
+
+    /// <summary>The share of each GPU in what one process of the set puts on GPUs; all 0 when it uses none.</summary>
+    /// <param name="options">The set.</param>
+    /// <param name="gpus">Memory of each GPU, bytes.</param>
+    public static ImmutableArray<double> Shares(ReplicaSetOptions options, ImmutableArray<long> gpus)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        return GpuShares.Of(
+            options.Kind is ReplicaKind.LlamaServer ? Arguments(options) : new LlamaArguments(),
+            name => options.Environment.TryGetValue(name, out var value) ? value : Environment.GetEnvironmentVariable(name),
+            gpus);
+    }
+
+    private static LlamaArguments Arguments(ReplicaSetOptions options) =>
+        LlamaArguments.Parse(CommandLine.Build(options, new("127.0.0.1", options.FirstPort, 0), Environment.ProcessorCount), options.Environment);
 }

@@ -97,7 +97,7 @@ public sealed class MemoryEstimatorTests
     [InlineData("a missing file", ReplicaKind.LlamaServer, new[] { "-m", "/nowhere/model.gguf" }, "/nowhere/model.gguf can't be sized")]
     public void OfReplica_NotToBeKnown_SaysWhy(string what, ReplicaKind kind, string[] args, string why)
     {
-        var (estimate, unknown) = ReplicaMemory.Estimate(new() { Model = what, Kind = kind, Executable = "x", Args = args }, hasGpu: false);
+        var (estimate, unknown) = ReplicaMemory.Estimate(new() { Model = what, Kind = kind, Executable = "x", Args = args }, gpus: []);
         Assert.Null(estimate);
         Assert.Contains(why, unknown, StringComparison.Ordinal);
     }

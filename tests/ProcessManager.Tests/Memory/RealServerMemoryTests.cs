@@ -49,7 +49,7 @@ public sealed class RealServerMemoryTests
 
             string[] given = ["-m", file, "--threads-http", "512", "-b", "512", .. arguments.Split(' ')];
             var (estimate, unknown) = ReplicaMemory.Estimate(
-                new() { Model = "m", Kind = ReplicaKind.LlamaServer, Executable = program!, Args = given }, hasGpu: false);
+                new() { Model = "m", Kind = ReplicaKind.LlamaServer, Executable = program!, Args = given }, gpus: []);
             Assert.Null(unknown);
 
             var measured = await MeasureAsync(program!, [.. given, "-t", "1", "--offline", "--cache-ram", "0"], folder);

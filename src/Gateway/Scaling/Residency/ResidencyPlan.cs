@@ -161,26 +161,32 @@ internal sealed class ResidencyPlan
         var room = _later + Sum(victims) - wanted.Memory;
         var others = _models.Where(model => !model.IsLeaving && !model.Memory.IsNothing && !IsRival(model, wanted)).ToArray();
         var askable = others.Where(model => !model.IsPinned && CanBeAsked(model)).OrderByDescending(model => model.KeepPriority).ThenByDescending(Worthlessness).ToArray();
-        foreach (var idle in askable.Where(model => model.IsIdle).TakeWhile(_ => !room.IsCovered))
+        foreach (var idle in askable.Where(model => model.IsIdle))
         {
-            victims.Add(idle);
-            room += idle.Memory - idle.Ending;
+            if (idle.Memory.Relieves(room))
+            {
+                victims.Add(idle);
+                room += idle.Memory - idle.Ending;
+            }
         }
 
         var givers = new Dictionary<string, int>();
         foreach (var giver in others.Where(model => !victims.Contains(model) && !_victims.ContainsKey(model.Name)).OrderByDescending(model => model.KeepPriority))
         {
-            for (var surplus = giver.SurplusReplicas; surplus > 0 && !room.IsCovered; surplus--)
+            for (var surplus = giver.SurplusReplicas; surplus > 0 && giver.PerReplica.Relieves(room); surplus--)
             {
                 givers[giver.Name] = givers.GetValueOrDefault(giver.Name) + 1;
                 room += giver.PerReplica;
             }
         }
 
-        foreach (var busy in askable.Where(model => !model.IsIdle).TakeWhile(_ => !room.IsCovered))
+        foreach (var busy in askable.Where(model => !model.IsIdle))
         {
-            victims.Add(busy);
-            room += busy.Memory - busy.Ending - (givers.GetValueOrDefault(busy.Name) * busy.PerReplica);
+            if (busy.Memory.Relieves(room))
+            {
+                victims.Add(busy);
+                room += busy.Memory - busy.Ending - (givers.GetValueOrDefault(busy.Name) * busy.PerReplica);
+            }
         }
 
         if (!room.IsCovered)
@@ -209,10 +215,13 @@ internal sealed class ResidencyPlan
         var room = _later - memory;
         var victims = new List<ResidentModel>();
         foreach (var idle in _models.Where(other => !other.IsPinned && other.IsIdle && other != model && !other.Memory.IsNothing && CanBeAsked(other))
-            .OrderByDescending(other => other.KeepPriority).ThenByDescending(Worthlessness).TakeWhile(_ => !room.IsCovered))
+            .OrderByDescending(other => other.KeepPriority).ThenByDescending(Worthlessness))
         {
-            victims.Add(idle);
-            room += idle.Memory - idle.Ending;
+            if (idle.Memory.Relieves(room))
+            {
+                victims.Add(idle);
+                room += idle.Memory - idle.Ending;
+            }
         }
 
         if (room.IsCovered)
