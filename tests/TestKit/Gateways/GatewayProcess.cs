@@ -112,11 +112,13 @@ public sealed class GatewayProcess : IAsyncDisposable
     public async Task<int> MostDescendantsAsync(CancellationToken stop)
     {
         var most = 0;
-        while (!stop.IsCancellationRequested)
+        using var period = new PeriodicTimer(TimeSpan.FromMilliseconds(50));
+        await using var end = stop.Register(period.Dispose);
+        do
         {
             most = Math.Max(most, Descendants().Count);
-            await Task.Delay(TimeSpan.FromMilliseconds(50), stop).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
+        while (await period.WaitForNextTickAsync(CancellationToken.None));
 
         return most;
     }
