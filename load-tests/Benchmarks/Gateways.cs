@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using System.Diagnostics.Metrics;
 using System.Text;
 using LlmGateway.Gateway.Backends;
@@ -12,6 +13,8 @@ namespace LlmGateway.Benchmarks;
 internal static class Gateways
 {
     public const string ModelName = "m";
+
+    public const int BytesPerToken = 4;
 
     private static readonly InferenceEndpoint Chat = InferenceEndpoint.All.Single(static endpoint => endpoint.Name == "chat_completions");
 
@@ -28,7 +31,7 @@ internal static class Gateways
 
     public static ModelQueue Queue(Model model, TimeProvider time) => new(model, time, new Random(1), new SchedulingMetrics(new Meters()), static (_, _) => { });
 
-    public static InferenceRequest Request(Model model, RequestBody body, TimeProvider time, string key, int? maxTokens = null, TimeSpan? within = null) => new()
+    public static InferenceRequest Request(Model model, RequestBody body, TimeProvider time, string key, int? maxTokens = null, TimeSpan? within = null, ImmutableArray<PrefixLink>? prefix = null) => new()
     {
         Id = "r",
         Endpoint = Chat,
@@ -42,6 +45,7 @@ internal static class Gateways
         HasKey = true,
         MaxTokens = maxTokens,
         FirstTokenWithin = within,
+        Prefix = prefix ?? [],
         ArrivedAt = time.GetTimestamp(),
         Overhead = new OverheadClock(time, time.GetTimestamp()),
     };
@@ -49,7 +53,7 @@ internal static class Gateways
     /// <summary>A body of about so many tokens; its text is all the same.</summary>
     public static RequestBody Body(int tokens)
     {
-        var bytes = Encoding.UTF8.GetBytes(new string('x', tokens * 4));
+        var bytes = Encoding.UTF8.GetBytes(new string('x', tokens * BytesPerToken));
         return RequestBody.ReadAsync(new MemoryStream(bytes), bytes.Length, new BodyBudget(long.MaxValue), TimeSpan.FromMinutes(1), TimeProvider.System, CancellationToken.None).AsTask().Result!;
     }
 

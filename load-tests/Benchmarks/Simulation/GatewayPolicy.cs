@@ -1,6 +1,10 @@
+using System.Collections.Immutable;
 using System.Globalization;
+using System.IO.Hashing;
+using System.Runtime.InteropServices;
 using LlmGateway.Gateway.Backends;
 using LlmGateway.Gateway.Models;
+using LlmGateway.Gateway.Requests;
 using LlmGateway.Gateway.Scheduling;
 using LlmGateway.Gateway.Scheduling.Breaking;
 
@@ -30,7 +34,7 @@ internal sealed class GatewayPolicy : IPolicy
     public async ValueTask<IGrant?> AcquireAsync(SimulatedRequest request, CancellationToken patience)
     {
         using var body = Gateways.Body(request.Prompt);
-        var asked = Gateways.Request(_model, body, _time, request.Key.ToString(CultureInfo.InvariantCulture), within: _workload.Deadline);
+        var asked = Gateways.Request(_model, body, _time, request.Key.ToString(CultureInfo.InvariantCulture), within: _workload.Deadline, prefix: Prefix(request));
         var lease = await _queue.AcquireAsync(new QueueTicket(asked), patience);
         return lease.IsAcquired ? new Grant(lease) : null;
     }
@@ -42,6 +46,13 @@ internal sealed class GatewayPolicy : IPolicy
     }
 
     public void Dispose() => _queue.Dispose();
+
+    /// <summary>The chain that the gateway would find in the conversation's messages.</summary>
+    private static ImmutableArray<PrefixLink> Prefix(SimulatedRequest request) =>
+        [.. request.Turns.Select((tokens, turn) => new PrefixLink(Hash(request.Conversation, turn), tokens * Gateways.BytesPerToken))];
+
+    private static ulong Hash((int Session, int Number) conversation, int turn) =>
+        XxHash3.HashToUInt64(MemoryMarshal.AsBytes<int>([conversation.Session, conversation.Number, turn]));
 
     private void Publish() => _queue.Update(Gateways.Ready(_backends.OfType<Backend>(), _workload.Slots));
 

@@ -62,7 +62,8 @@ internal sealed record Workload
     {
         var dice = new Dice(Seed);
         var answer = Distribution.LogNormal(MedianAnswer, AnswerSigma);
-        var conversation = new (int Number, int Tokens)[Sessions];
+        var conversation = new (int Number, int Tokens, ImmutableArray<int> Turns)[Sessions];
+        Array.Fill(conversation, (0, 0, []));
         var requests = ImmutableArray.CreateBuilder<SimulatedRequest>(Requests);
         var perKey = Sessions / Keys;
         var at = 0.0;
@@ -76,12 +77,13 @@ internal sealed record Workload
             var added = 100 + dice.NextInt(400);
             if (turn.Tokens + added > LongestConversation)
             {
-                turn = (turn.Number + 1, 0);
+                turn = (turn.Number + 1, 0, []);
             }
 
             var before = turn.Tokens;
             turn.Tokens += added;
-            requests.Add(new SimulatedRequest(i, TimeSpan.FromSeconds(at), key, (session, turn.Number), before, turn.Tokens, tokens));
+            turn.Turns = turn.Turns.Add(turn.Tokens);
+            requests.Add(new SimulatedRequest(i, TimeSpan.FromSeconds(at), key, (session, turn.Number), before, turn.Tokens, tokens) { Turns = turn.Turns });
             turn.Tokens += tokens;
         }
 
@@ -97,7 +99,11 @@ internal sealed record Workload
 /// <param name="Shared">Tokens that its last turn had too, answer included.</param>
 /// <param name="Prompt">Tokens of the prompt.</param>
 /// <param name="Answer">Tokens that it will generate.</param>
-internal sealed record SimulatedRequest(int Number, TimeSpan At, int Key, (int Session, int Number) Conversation, int Shared, int Prompt, int Answer);
+internal sealed record SimulatedRequest(int Number, TimeSpan At, int Key, (int Session, int Number) Conversation, int Shared, int Prompt, int Answer)
+{
+    /// <summary>Tokens of the prompt up to the end of each of its turns, this one's last: what a gateway can know a conversation by.</summary>
+    public ImmutableArray<int> Turns { get; init; } = [];
+}
 
 /// <summary>What became of a request.</summary>
 internal enum SimulatedEnd

@@ -81,6 +81,9 @@ internal sealed class Attempt : HttpTransformer, IDisposable
     /// <summary>Called when the first token has been written to the client.</summary>
     public Action? OnFirstTokenWritten { get; init; }
 
+    /// <summary>Called when the whole answer is in hand, although the client may still have to read it.</summary>
+    public Action? OnWhole { get; set; }
+
     /// <summary>Headers for the client that tell how the answer came about.</summary>
     public required Action<IHeaderDictionary> DescribeRoute { get; init; }
 
@@ -169,6 +172,8 @@ internal sealed class Attempt : HttpTransformer, IDisposable
             OnFirstToken = HandleFirstToken,
             OnFirstTokenWritten = OnFirstTokenWritten,
             OnProgress = Came,
+            OnWhole = OnWhole,
+            Announced = isEvents ? null : from.ContentLength,
             OnBroken = _answer.CloseAfterwards,
             EndsWithItsConnection = !isEvents && from.ContentLength is null && proxyResponse.Headers.TransferEncodingChunked is not true
                 && from.ContentType?.MediaType is null or "application/json",

@@ -76,6 +76,7 @@ internal sealed class InferenceHandler(
             using var span = RequestTrace.StartAttempt(run.Span, request, lease.Backend, run.Grants);
             using var recovery = recoveries.Prepare(context, run.Ticket, lease, span);
             using var attempt = Begin(context, run, lease, span, recovery);
+            attempt.OnWhole = () => Finish(run, attempt, recovery?.Lease ?? lease);
             answer.WaitsForBackend();
             var end = await attempt.RunAsync(context, forwarder, invokers.For(lease.Backend, request.Model.Options.Timeouts.Connect), Config);
             if (recovery is not { HasBroken: true })
@@ -173,8 +174,7 @@ internal sealed class InferenceHandler(
         switch (end)
         {
             case AttemptEnd.Complete:
-                lease.End(LeaseEnd.Finished, UpstreamOutcome.Ok);
-                Count(run, attempt, lease);
+                Finish(run, attempt, lease);
                 return RequestOutcome.Ok;
 
             case AttemptEnd.Refused:
@@ -212,7 +212,8 @@ internal sealed class InferenceHandler(
         lease.Dispose();
 
         // A backend that has answered lives; only of a broken connection is it not known.
-        var isDead = end == AttemptEnd.Failed && attempt.BackendStatus >= 300
+        var hasAnswered = end == AttemptEnd.Failed && attempt.BackendStatus >= 300;
+        var isDead = hasAnswered
             ? lease.Backend.Gone.IsCancellationRequested
             : await DeathNews.IsDeadAsync(lease.Backend, time, context.RequestAborted);
         if (!isDead)
@@ -226,8 +227,22 @@ internal sealed class InferenceHandler(
             return await RefuseAsync(run, error);
         }
 
-        return scheduler.TryGoBack(run.Ticket, ReasonOf(isDead, end)) ? null : await RefuseAsync(run, ApiErrors.BackendFailed);
+        if (!scheduler.TryGoBack(run.Ticket, ReasonOf(isDead, end)))
+        {
+            return await RefuseAsync(run, ApiErrors.BackendFailed);
+        }
+
+        if (hasAnswered && !isDead && !HasElsewhereToGo(run.Ticket))
+        {
+            // The same one again: what made it fail may need a moment.
+            await Task.Delay(RetryBackoff.After(run.Failures, Random.Shared.NextDouble()), time, context.RequestAborted);
+        }
+
+        return null;
     }
+
+    private bool HasElsewhereToGo(QueueTicket ticket) => registry.Snapshot(ticket.Request.Model.Name).Entries
+        .Any(entry => entry is { Condition: BackendCondition.Ready, Backend: { } other } && !ticket.FailedBy(other));
 
     private static RetryReason ReasonOf(bool isDead, AttemptEnd end) => end switch
     {
@@ -237,13 +252,23 @@ internal sealed class InferenceHandler(
         _ => RetryReason.Failed,
     };
 
+    /// <summary>The backend's work is done and its slot goes to the next one, while the client may still be reading.</summary>
+    private void Finish(Run run, Attempt attempt, SlotLease lease)
+    {
+        lease.End(LeaseEnd.Finished, UpstreamOutcome.Ok);
+        Count(run, attempt, lease);
+        lease.Dispose();
+    }
+
     private void Count(Run run, Attempt attempt, SlotLease lease)
     {
         var request = run.Ticket.Request;
-        if (attempt.Usage is not { } usage)
+        if (attempt.Usage is not { } usage || run.IsCounted)
         {
             return;
         }
+
+        run.IsCounted = true;
 
         lease.Spend(usage.Prompt, Math.Min(usage.Cached, usage.Prompt), usage.Completion);
         RequestTrace.Usage(run.Span, usage);
@@ -264,7 +289,6 @@ internal sealed class InferenceHandler(
     /// <summary>What has happened to one request so far.</summary>
     private sealed class Run(QueueTicket ticket, ClientAnswer answer, Activity? span)
     {
-        private int _failures;
         private int _deaths;
         private int _deathsAlone;
 
@@ -277,7 +301,13 @@ internal sealed class InferenceHandler(
 
         public int Grants { get; set; }
 
+        /// <summary>Tries that living backends have failed.</summary>
+        public int Failures { get; private set; }
+
         public long FirstTokenAt { get; set; }
+
+        /// <summary>True once the answer's tokens are on the books.</summary>
+        public bool IsCounted { get; set; }
 
         /// <summary>Null to try again; else the error that ends it.</summary>
         public ApiError? Next(bool isDead, bool isSuspect, AttemptEnd end, int maxAttempts)
@@ -289,7 +319,7 @@ internal sealed class InferenceHandler(
                 return _deathsAlone >= MostDeathsAlone ? ApiErrors.RequestQuarantined : ++_deaths >= MostDeaths ? ApiErrors.BackendFailed : null;
             }
 
-            return ++_failures >= maxAttempts ? ApiErrors.BackendFailed : null;
+            return ++Failures >= maxAttempts ? ApiErrors.BackendFailed : null;
         }
     }
 }

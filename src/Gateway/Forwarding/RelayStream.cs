@@ -45,6 +45,8 @@ internal sealed class RelayStream : Stream
     private RelaySource _source;
     private JsonExtent _extent;
     private TokenUsage? _usage;
+    private long _received;
+    private bool _isWholeTold;
 
     /// <param name="source">The backend's bytes.</param>
     /// <param name="events">Whose events they are; null for an answer that is no stream.</param>
@@ -66,11 +68,17 @@ internal sealed class RelayStream : Stream
     /// <summary>True when the end of the connection is all that ends the answer, so that the answer itself must show that it is whole.</summary>
     public bool EndsWithItsConnection { get; init; }
 
+    /// <summary>Bytes of the whole answer, when its head says so.</summary>
+    public long? Announced { get; init; }
+
     /// <summary>Called once when the first event that is no comment (or the first byte, for what is no stream) is in hand.</summary>
     public Action? OnFirstToken { get; init; }
 
     /// <summary>Called once when the reader comes back for more: what it was given first has been written.</summary>
     public Action? OnFirstTokenWritten { get; set; }
+
+    /// <summary>Called once, after <see cref="OnFirstToken"/>, when all of the answer is in hand: the backend's part is over, however long the client takes to read it.</summary>
+    public Action? OnWhole { get; set; }
 
     /// <summary>Called with the number of bytes when more than comments has come: the backend makes progress.</summary>
     public Action<int>? OnProgress { get; set; }
@@ -118,6 +126,7 @@ internal sealed class RelayStream : Stream
         }
 
         OnFirstToken?.Invoke();
+        TellWhole();
     }
 
     public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
@@ -127,6 +136,7 @@ internal sealed class RelayStream : Stream
             OnFirstTokenWritten?.Invoke();
             OnFirstTokenWritten = null;
             await FillOrEndAsync(cancellationToken);
+            TellWhole();
         }
 
         return _buffer.Take(buffer.Span);
@@ -207,7 +217,7 @@ internal sealed class RelayStream : Stream
     private async ValueTask<bool> FillAsync()
     {
         var (content, timer) = _source;
-        while (true)
+        while (_received != Announced)
         {
             using var wait = timer.Begin(_events is { SawLast: true } ? AfterTheLast : null);
             if (_buffer.IsEmpty)
@@ -243,10 +253,24 @@ internal sealed class RelayStream : Stream
                 return isToken;
             }
         }
+
+        return false;
+    }
+
+    /// <summary>What a server sends last it sends when its work is done: nobody need wait until the client has read it, or the connection ended.</summary>
+    private void TellWhole()
+    {
+        var isWhole = Ended == RelayEnd.Complete || (_events is { } events ? events is { SawLast: true, SawError: false } : _received == Announced);
+        if (isWhole && !_isWholeTold)
+        {
+            _isWholeTold = true;
+            OnWhole?.Invoke();
+        }
     }
 
     private void Pass(int read)
     {
+        _received += read;
         _usage = TokenUsage.Find(_buffer.Held, _usage);
         if (EndsWithItsConnection)
         {

@@ -59,7 +59,7 @@ internal sealed record ScaleReport(int Replicas, int Least, int Most);
 internal sealed record QueueReport(
     int Depth, int Limit, long Bytes, double OldestAgeSeconds, ImmutableArray<BandReport> Bands, double PredictedWaitSeconds, ImmutableArray<QueueKeyReport> Keys);
 
-internal sealed record BandReport(string Priority, int Depth, double OldestAgeSeconds);
+internal sealed record BandReport(string Priority, int Depth, double OldestAgeSeconds, double PredictedWaitSeconds);
 
 /// <summary>One key's requests to one model.</summary>
 internal sealed record QueueKeyReport(string Name, int Queued, int Running);
@@ -84,6 +84,8 @@ internal sealed record ReplicaReport(
     int? MaxRestarts,
     ExitReport? LastExit,
     string? NotRoutableBecause,
+    string? LimitedBecause,
     DateTimeOffset? NextTryAt);
 
-internal sealed record SlotReport(int Total, int Busy, int Quarantined);
+/// <summary>Slots of one backend; <c>usable</c> are those that the scheduler gives out now.</summary>
+internal sealed record SlotReport(int Total, int Busy, int Quarantined, int Usable);

@@ -90,7 +90,7 @@ internal sealed class StatusReporter(
                 queue.Limit,
                 queue.Bytes,
                 Math.Round(queue.OldestAge.TotalSeconds, 3),
-                [.. queue.Bands.Select(band => new BandReport(band.Priority.ToLabel(), band.Depth, Math.Round(band.OldestAge.TotalSeconds, 3)))],
+                [.. queue.Bands.Select(band => new BandReport(band.Priority.ToLabel(), band.Depth, Math.Round(band.OldestAge.TotalSeconds, 3), Math.Round(band.PredictedWait.TotalSeconds, 3)))],
                 Math.Round(queue.PredictedWait.TotalSeconds, 3),
                 [.. requests.Where(request => request.Model == model.Name).GroupBy(request => request.Key).OrderBy(group => group.Key, StringComparer.Ordinal)
                     .Select(group => new QueueKeyReport(group.Key, Count(group, RequestStage.Queued), Count(group, RequestStage.Running)))]),
@@ -116,13 +116,14 @@ internal sealed class StatusReporter(
             sample?.CpuPercent is { } cpu ? Math.Round(cpu, 1) : null,
             sample?.ResidentBytes,
             model.IsLocal && keeper.Estimates.TryGetValue(model.Name, out var size) ? size.Ram + size.Gpu : null,
-            new SlotReport(replica?.Slots ?? entry.Slots, slots?.Busy ?? 0, (slots?.Quarantined ?? 0) + (replica?.LeakedSlots ?? 0)),
+            new SlotReport(replica?.Slots ?? entry.Slots, slots?.Busy ?? 0, (slots?.Quarantined ?? 0) + (replica?.LeakedSlots ?? 0), slots?.Usable ?? 0),
             queue.Breakers.FirstOrDefault(breaker => breaker.Backend == entry.Name)?.State ?? BreakerState.Closed,
             replica?.Probes,
             replica?.RestartsInWindow,
             replica is null ? null : model.Options.Restart.MaxRestarts,
             withLogs ? replica?.LastExit : replica?.LastExit is { } exit ? exit with { Log = [] } : null,
-            entry.NotRoutableBecause,
+            entry.NotRoutableBecause ?? (slots is { IsBarred: true } ? slots.LimitedBecause : null),
+            slots?.LimitedBecause,
             replica?.NextTryAt);
     }
 

@@ -66,7 +66,7 @@ internal sealed class ModelQueue : IDisposable
         Tell(decisions);
         if (waiter is null)
         {
-            TellRefusal(answer!);
+            TellAnswer(ticket, answer!);
             return ValueTask.FromResult(answer!);
         }
 
@@ -300,7 +300,7 @@ internal sealed class ModelQueue : IDisposable
                 _model.Queue.MaxDepth,
                 _room.Bytes,
                 _room.Bands.Max(band => Age_NeedsLock(band)),
-                [.. _room.Bands.Select(band => new BandStatus(band.Priority, band.Count, band.Bytes, Age_NeedsLock(band)))],
+                [.. _room.Bands.Select(band => new BandStatus(band.Priority, band.Count, band.Bytes, Age_NeedsLock(band), _admission.Wait(band)))],
                 _pool.Status())
             {
                 IdleFor = IsInUse_NeedsLock() ? TimeSpan.Zero : _time.GetElapsedTime(_lastUsed),
@@ -559,7 +559,7 @@ internal sealed class ModelQueue : IDisposable
         decisions.ForEach(this, static (queue, decision) =>
         {
             var (waiter, ticket) = (decision.Waiter, decision.Waiter.Ticket);
-            queue._metrics.Waited(queue._model.Name, ticket.Request.Priority, decision.Outcome, ticket.Waited);
+            queue._metrics.Waited(queue._model.Name, ticket.Request.Priority, decision.Outcome, decision.Waited);
             if (waiter.Foretold is { } foretold && decision.Outcome == "granted")
             {
                 queue._metrics.Foretold(queue._model.Name, decision.Waited - foretold);
@@ -572,6 +572,17 @@ internal sealed class ModelQueue : IDisposable
                 waiter.Cancellation.Unregister();
             }
         });
+    }
+
+    private void TellAnswer(QueueTicket ticket, SlotLease lease)
+    {
+        if (lease.IsAcquired)
+        {
+            // No wait is a wait, too: quantiles are those of all requests.
+            _metrics.Waited(_model.Name, ticket.Request.Priority, "granted", TimeSpan.Zero);
+        }
+
+        TellRefusal(lease);
     }
 
     private void TellRefusal(SlotLease lease)

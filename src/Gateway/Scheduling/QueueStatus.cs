@@ -28,8 +28,8 @@ internal sealed record QueueStatus(
     public ImmutableArray<KeyStatus> Keys { get; init; } = [];
 }
 
-/// <summary>Those who wait in one band: how many, their bodies' bytes, how long the first of them has waited.</summary>
-internal sealed record BandStatus(Priority Priority, int Depth, long Bytes, TimeSpan OldestAge);
+/// <summary>Those who wait in one band: how many, their bodies' bytes, how long the first of them has waited, how long one who came now would wait.</summary>
+internal sealed record BandStatus(Priority Priority, int Depth, long Bytes, TimeSpan OldestAge, TimeSpan PredictedWait);
 
 /// <summary>One key's requests to the model.</summary>
 internal sealed record KeyStatus(string Key, int Waiting, int Running);
@@ -39,6 +39,12 @@ internal sealed record SlotStatus(string Backend, int Total, int Busy, int Quara
 {
     /// <summary>Slots that may be used now: fewer than there are while the backend comes back, none while it takes no work.</summary>
     public int Usable { get; init; }
+
+    /// <summary>Why a server that takes work is given less than it has slots, in sentences for a person; null when only its own work limits it.</summary>
+    public string? LimitedBecause { get; init; }
+
+    /// <summary>True when it is given nothing at all now, and its own work is not the reason.</summary>
+    public bool IsBarred => LimitedBecause is not null && Busy < Total && Busy + Quarantined >= Usable;
 }
 
 /// <summary>One backend's breaker.</summary>

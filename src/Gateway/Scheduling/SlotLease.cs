@@ -69,7 +69,7 @@ internal sealed class SlotLease : IDisposable
 
     internal UpstreamOutcome Outcome { get; private set; } = UpstreamOutcome.Neutral;
 
-    /// <summary>From the grant to the first token, or null.</summary>
+    /// <summary>From the grant to the first token; null before it, and for an answer that is no stream: its first byte is its last token's.</summary>
     internal TimeSpan? FirstTokenAfter { get; private set; }
 
     /// <summary>Tokens of the prompt, those of them that were in the server's cache, and tokens generated; or null.</summary>
@@ -87,7 +87,7 @@ internal sealed class SlotLease : IDisposable
     /// <param name="after">Time since the grant.</param>
     public void MarkFirstToken(TimeSpan after)
     {
-        FirstTokenAfter = after;
+        FirstTokenAfter = Ticket is { Request.Stream: true } ? after : null;
         _owner?.FirstToken(this);
     }
 

@@ -189,8 +189,13 @@ internal sealed class SlotPool(Model model, TimeProvider time, Random random)
         return next == TimeSpan.MaxValue ? long.MaxValue : _start + (long)Math.Ceiling(next.TotalSeconds * time.TimestampFrequency);
     }
 
-    public ImmutableArray<SlotStatus> Status() =>
-        [.. Backends.Select(slots => new SlotStatus(slots.Backend.Name, slots.Total, slots.Busy, slots.Quarantined) { Usable = slots.Capacity })];
+    public ImmutableArray<SlotStatus> Status() => [.. Backends.Select(slots => new SlotStatus(slots.Backend.Name, slots.Total, slots.Busy, slots.Quarantined)
+    {
+        Usable = slots.Capacity,
+        LimitedBecause = slots.IsReady && _records.GetValueOrDefault(slots.Backend.Name) is { } record && record.Current == slots
+            ? Restraint.Of(slots, record.Breaker, record.Saturation.Less, _isHeld, Now)
+            : null,
+    })];
 
     /// <summary>Requests so far by what became of their prompts' beginnings, by <see cref="AffinityResult"/>.</summary>
     public ImmutableArray<long> AffinityCounts() => [.. _affinity];
@@ -269,13 +274,22 @@ internal sealed class SlotPool(Model model, TimeProvider time, Random random)
         {
             var isLast = IsLast(current);
             Note(record, record.Breaker.Record(outcome, lease.IsTrial, isLast, Now, random.NextDouble()), ref decisions);
-            if (lease is { FirstTokenAfter: { } first, Tokens.Completion: >= LeastTokens and var tokens } && outcome == UpstreamOutcome.Ok)
+            if (isCounted && outcome == UpstreamOutcome.Ok && lease is { FirstTokenAfter: { } first, Tokens: { } tokens })
             {
-                record.Saturation.Record((time.GetElapsedTime(lease.GrantedAt) - first).TotalSeconds / (tokens - 1), current.Leases.Count);
+                Measure(record.Saturation, lease, first, tokens, current.Leases.Count);
             }
 
             lease.IsTrial = false;
             Recount(record);
+        }
+    }
+
+    private void Measure(Saturation saturation, SlotLease lease, TimeSpan first, (long Prompt, long Cached, long Completion) tokens, int beside)
+    {
+        saturation.RecordFirst(first.TotalSeconds, tokens.Prompt - tokens.Cached, beside);
+        if (tokens.Completion >= LeastTokens)
+        {
+            saturation.Record((time.GetElapsedTime(lease.GrantedAt) - first).TotalSeconds, tokens.Completion - 1, beside);
         }
     }
 

@@ -210,14 +210,70 @@ public sealed class InferenceHandlerTests
     [Fact]
     public async Task Post_BackendThatAnswersAFault_IsNotWaitedForAsIfItHadDied()
     {
+        await using var failing = StubBackend.Answers(Http(500, "{}"));
+        await using var stub = StubBackend.Answers(Ok);
+        await using var gateway = await GatewayUnderTest.StartAsync(_time);
+        gateway.Add(failing.Address);
+        using var client = await gateway.SendAsync(Whole);
+        await failing.Seen.ReadAsync(TestContext.Current.CancellationToken);
+        gateway.Add(stub.Address, index: 1);
+        using var second = await gateway.SendAsync(Whole);
+
+        // The clock stands still: a wait would never end.
+        await second.ReadUntilAsync(Answer);
+    }
+
+    [Fact]
+    public async Task Post_OnlyBackendAnswersAFault_IsTriedAgainAfterAMoment()
+    {
         await using var stub = StubBackend.Answers(Http(500, "{}"));
         await using var gateway = await GatewayUnderTest.StartAsync(_time);
         gateway.Add(stub.Address);
         using var client = await gateway.SendAsync(Whole);
+        await stub.Seen.ReadAsync(TestContext.Current.CancellationToken);
+        await FreeAsync(gateway, heldBytes: Whole.Length);
+        Assert.Equal(0, stub.Seen.Count);
+        await AnsweredAsync(client, "\"code\":\"backend_failed\"");
+        Assert.Equal(1, stub.Seen.Count);
+    }
 
-        // The clock stands still: a wait would never end.
-        await client.ReadUntilAsync("\"code\":\"backend_failed\"");
-        Assert.Equal(2, stub.Seen.Count);
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Post_AnswerIsWhole_SlotIsHandedOnBeforeTheConnectionEnds(bool stream)
+    {
+        var next = new TaskCompletionSource();
+        await using var stub = new StubBackend(async exchange =>
+        {
+            if (exchange.Body.Contains("second", StringComparison.Ordinal))
+            {
+                next.SetResult();
+            }
+            else if (stream)
+            {
+                await exchange.BeginEventsAsync();
+                await exchange.WriteChunkAsync("data: {\"a\":1}\n\n");
+                await exchange.WriteChunkAsync("data: {\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":2}}\n\ndata: [DONE]\n\n");
+            }
+            else
+            {
+                await exchange.WriteAsync(Ok);
+            }
+
+            // The message of a stream does not end before the next request is here.
+            await next.Task.WaitAsync(exchange.Stop);
+            await exchange.WriteAsync(exchange.Body.Contains("second", StringComparison.Ordinal) ? Ok : stream ? "0\r\n\r\n" : "");
+        });
+        await using var gateway = await GatewayUnderTest.StartAsync(_time);
+        gateway.Add(stub.Address);
+        using var first = await gateway.SendAsync(stream ? Stream : Whole);
+        await stub.Seen.ReadAsync(TestContext.Current.CancellationToken);
+        using var second = await gateway.SendAsync("""{"model":"m","user":"second"}""");
+
+        // The clock stands still: nothing that waits for a time helps.
+        Assert.Contains("x-llmgateway-attempts: 1\r\n", await second.ReadUntilAsync(Answer), StringComparison.Ordinal);
+        await first.ReadUntilAsync(stream ? "data: [DONE]" : Answer);
+        await FreeAsync(gateway);
     }
 
     [Fact]
@@ -366,8 +422,8 @@ public sealed class InferenceHandlerTests
         return await answer;
     }
 
-    private static Task FreeAsync(GatewayUnderTest gateway) => TestKit.Eventually.TrueAsync(
-        () => gateway.Scheduler.Status("m") is { Depth: 0, Slots: [{ Busy: 0, Quarantined: 0 }, ..] } && gateway.Budget.Held == 0,
+    private static Task FreeAsync(GatewayUnderTest gateway, int heldBytes = 0) => TestKit.Eventually.TrueAsync(
+        () => gateway.Scheduler.Status("m") is { Depth: 0, Slots: [{ Busy: 0, Quarantined: 0 }, ..] } && gateway.Budget.Held == heldBytes,
         "slot and body to be free again",
         TestContext.Current.CancellationToken);
 }

@@ -192,6 +192,58 @@ public sealed class RelayStreamTests : IDisposable
         Assert.Equal((Text, RelayEnd.Broken), (output, relay.Ended));
     }
 
+    [Fact]
+    public async Task Whole_LastEventIsInHand_IsToldOnceThoughTheConnectionGoesOn()
+    {
+        var source = new ScriptStream();
+        var told = 0;
+        await using var relay = Relay(source, ApiDialect.OpenAi);
+        relay.OnWhole = () => told++;
+        source.Send("data: x\n\n"u8);
+        await relay.PrimeAsync();
+        Assert.Equal("data: x\n\n", await ReadOnceAsync(relay));
+        Assert.Equal(0, told);
+        source.Send("data: [DONE]\n\n"u8);
+        Assert.Equal("data: [DONE]\n\n", await ReadOnceAsync(relay));
+        Assert.Equal((1, RelayEnd.None), (told, relay.Ended));
+        source.End();
+        Assert.Equal("", await ReadAllAsync(relay));
+        Assert.Equal((1, RelayEnd.Complete), (told, relay.Ended));
+    }
+
+    [Theory]
+    [InlineData("data: x\n\n")]
+    [InlineData("data: x\n\ndata: {\"error\":{\"message\":\"boom\"}}\n\n")]
+    public async Task Whole_StreamThatBreaksOrFails_IsNeverTold(string text)
+    {
+        var told = 0;
+        await using var relay = Relay(ScriptStream.Of([Encoding.UTF8.GetBytes(text)]), ApiDialect.OpenAi);
+        relay.OnWhole = () => told++;
+        await relay.PrimeAsync();
+        await ReadAllAsync(relay);
+        Assert.Equal((0, RelayEnd.Broken), (told, relay.Ended));
+    }
+
+    [Fact]
+    public async Task Whole_AnswerOfAnnouncedLength_IsToldWithItsLastByte()
+    {
+        var source = new ScriptStream();
+        var told = 0;
+        using var timer = Timer();
+        await using var relay = new RelayStream(source, null, "req-1", timer) { Announced = 4, OnWhole = () => told++ };
+        source.Send("ab"u8);
+        await relay.PrimeAsync();
+        Assert.Equal("ab", await ReadOnceAsync(relay));
+        Assert.Equal(0, told);
+        source.Send("cd"u8);
+        Assert.Equal("cd", await ReadOnceAsync(relay));
+        Assert.Equal(1, told);
+
+        // Its end is known: nobody waits for more.
+        Assert.Equal("", await ReadAllAsync(relay));
+        Assert.Equal((1, RelayEnd.Complete), (told, relay.Ended));
+    }
+
     [Theory]
     [InlineData(ApiDialect.OpenAi, "data: [DONE]\n\n", true)]
     [InlineData(ApiDialect.OpenAi, "data:[DONE]\n\n", true)]

@@ -91,6 +91,30 @@ public sealed class BreakingQueueTests : IDisposable
     }
 
     [Fact]
+    public async Task Status_BackendThatIsGivenLess_SaysWhyAtEachStep()
+    {
+        var (_, waiting) = await BreakAndFillAsync();
+        Assert.Contains("is left alone for another", Slots(0).LimitedBecause, StringComparison.Ordinal);
+        Assert.True(Slots(0).IsBarred);
+        Assert.Null(Slots(1).LimitedBecause);
+        Assert.False(Slots(1).IsBarred);
+
+        _time.Advance(TimeSpan.FromSeconds(7));
+        var trial = Assert.Single(await DoneAsync(waiting, 1));
+        Assert.Contains("one request tries it", Slots(0).LimitedBecause, StringComparison.Ordinal);
+        Assert.True(Slots(0).IsBarred);
+
+        trial.MarkFirstToken(TimeSpan.FromMilliseconds(10));
+        Assert.Equal("It has just come back: 1 of its 4 slots are open so far.", Slots(0).LimitedBecause);
+        _time.Advance(TimeSpan.FromSeconds(10));
+        Assert.Null(Slots(0).LimitedBecause);
+
+        // Given up, and its server still works on it.
+        trial.Dispose();
+        Assert.Equal("Given up and not yet seen idle: 1 of its 4 slots.", Slots(0).LimitedBecause);
+    }
+
+    [Fact]
     public async Task Exit_OpensAtOnceAndReadinessLetsOneTry()
     {
         _backends[0] = Servers.Backend(0, generation: 1);
@@ -124,6 +148,8 @@ public sealed class BreakingQueueTests : IDisposable
     }
 
     public void Dispose() => _queue.Dispose();
+
+    private SlotStatus Slots(int index) => _queue.Status().Slots.Single(slots => slots.Backend == _backends[index].Name);
 
     private ValueTask<SlotLease> AskAsync() => _queue.AcquireAsync(new QueueTicket(Asked.Of(Model)), Ct);
 

@@ -304,7 +304,7 @@ public sealed class ModelQueueTests
         other.MarkStarted();
         var waiting = queue.AcquireAsync(Ticket(), Ct).AsTask();
         lease.Dispose();
-        Assert.Equal(new SlotStatus("m/0", 2, 1, 1) { Usable = 2 }, queue.Status().Slots[0]);
+        Assert.Equal(new SlotStatus("m/0", 2, 1, 1) { Usable = 2, LimitedBecause = "Given up and not yet seen idle: 1 of its 2 slots." }, queue.Status().Slots[0]);
         var slots = Assert.Single(_watched);
 
         Assert.Equal(1, queue.Settle(slots, 2));

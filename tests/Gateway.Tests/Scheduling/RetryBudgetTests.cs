@@ -17,6 +17,17 @@ public sealed class RetryBudgetTests
     [InlineData(0, 100, 0.0, false)]
     public void Allows_AShareOfWhatRuns(int retrying, int running, double ratio, bool allowed) => Assert.Equal(allowed, RetryBudget.Allows(retrying, running, ratio));
 
+    [Theory]
+    [InlineData(1, 0.0, 25)]
+    [InlineData(1, 0.5, 50)]
+    [InlineData(1, 1.0, 75)]
+    [InlineData(2, 0.5, 100)]
+    [InlineData(5, 0.5, 800)]
+    [InlineData(9, 0.5, 2000)]
+    [InlineData(int.MaxValue, 1.0, 3000)]
+    public void Backoff_DoublesWithinItsBoundsAndIsSpread(int failures, double random, int milliseconds) =>
+        Assert.Equal(TimeSpan.FromMilliseconds(milliseconds), RetryBackoff.After(failures, random));
+
     [Fact]
     public void TryRetry_IsCountedUntilTheTicketEnds()
     {

@@ -31,10 +31,52 @@ public sealed class SaturationTests
         {
             // Four beside each other take 1.7 times as long each, as the real one does, and all of it wavers.
             var beside = random.Next(4);
-            _saturation.Record(0.02 * (1 + (0.25 * beside)) * (0.9 + (0.4 * random.NextDouble())), beside);
+            _saturation.Record(100 * 0.02 * (1 + (0.25 * beside)) * (0.9 + (0.4 * random.NextDouble())), 100, beside);
             Look(1);
         }
 
+        Assert.Equal(0, _saturation.Less);
+    }
+
+    [Fact]
+    public void AnswersOfAllLengths_InTheSameTime_AreNoSign()
+    {
+        // Short answers seem slow: what they take besides their tokens is shared by few.
+        var random = new Random(1);
+        for (var i = 0; i < 100_000; i++)
+        {
+            _saturation.Record(0.2, random.Next(3, 32), random.Next(4));
+            _saturation.RecordFirst(0.2 / random.Next(3, 32), random.Next(64), 3);
+            Look(0.05);
+            Assert.Equal(0, _saturation.Less);
+        }
+    }
+
+    [Fact]
+    public void FirstTokens_FiveTimesSlower_AreSeenWithinTenSeconds()
+    {
+        for (var i = 0; i < 60; i++)
+        {
+            _saturation.RecordFirst(0.5 + (0.001 * (i % 7) * 100), 500 + (i % 7 * 100), 2);
+            Look(1);
+        }
+
+        Assert.Equal(0, _saturation.Less);
+        for (var i = 0; i < 10; i++)
+        {
+            _saturation.RecordFirst(5 * (0.5 + (0.001 * (i % 7) * 100)), 500 + (i % 7 * 100), 2);
+            Look(1);
+        }
+
+        Assert.Equal(1, _saturation.Less);
+    }
+
+    [Fact]
+    public void ASingleSlowAnswer_IsNoSign()
+    {
+        Serve(seconds: 60, perToken: 0.02);
+        Serve(seconds: 1, perToken: 0.2);
+        Serve(seconds: 60, perToken: 0.02);
         Assert.Equal(0, _saturation.Less);
     }
 
@@ -44,7 +86,7 @@ public sealed class SaturationTests
         Serve(seconds: 60, perToken: 0.02);
         Serve(seconds: 40, perToken: 0.1);
         var less = _saturation.Less;
-        Serve(seconds: 35, perToken: 0.02);
+        Serve(seconds: 45, perToken: 0.02);
         Assert.Equal(less - 1, _saturation.Less);
         Serve(seconds: 90, perToken: 0.02);
         Assert.Equal(0, _saturation.Less);
@@ -77,7 +119,7 @@ public sealed class SaturationTests
         var model = Configured.Model(queue: new QueueOptions { Timeout = TimeSpan.FromHours(1) });
         using var queue = new ModelQueue(model, time, new Random(1), TestMeters.Scheduling(), (_, _) => { });
         queue.Update(Servers.Snapshot(Servers.Entry(Servers.Backend(), 4)));
-        foreach (var perToken in new[] { 0.02, 0.02, 0.02, 0.02, 0.02, 0.02, 0.1 })
+        foreach (var perToken in new[] { 0.02, 0.02, 0.02, 0.02, 0.02, 0.02, 0.1, 0.1, 0.1 })
         {
             using var lease = await AskAsync(Priority.Normal);
             lease.MarkFirstToken(TimeSpan.Zero);
@@ -102,7 +144,7 @@ public sealed class SaturationTests
     {
         for (var i = 0; i < seconds; i++)
         {
-            _saturation.Record(perToken, 2);
+            _saturation.Record(100 * perToken, 100, 2);
             Look(1);
         }
     }

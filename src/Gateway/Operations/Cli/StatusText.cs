@@ -89,7 +89,7 @@ internal static class StatusText
 
     private static string Why(JsonNode replica, DateTimeOffset now)
     {
-        var why = (string?)replica["notRoutableBecause"] ?? "";
+        var why = (string?)replica["notRoutableBecause"] ?? (string?)replica["limitedBecause"] ?? "";
         return replica["nextTryAt"] is { } at ? $"{why} Next try in {Time(Math.Max(0, ((DateTimeOffset)at - now).TotalSeconds))}." : why;
     }
 }

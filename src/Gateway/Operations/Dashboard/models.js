@@ -114,7 +114,7 @@ function backendRow(replica, open) {
       shown = key;
       state.show(next.state);
       attr(element, 'data-look', stateOf(next.state).look);
-      text(why, [next.notRoutableBecause, nextOf(next, now, model)].filter(Boolean).join(' '));
+      text(why, [next.notRoutableBecause ?? next.limitedBecause, nextOf(next, now, model)].filter(Boolean).join(' '));
       text(place, [next.pid && `pid ${next.pid}`, next.address?.replace(/^http:\/\/(127\.0\.0\.1(?=:))?/, '')].filter(Boolean).join(' · '));
       slots.show(next.slots);
       text(cpu, next.cpuPercent == null ? '–' : `${Math.round(next.cpuPercent)} %`);

@@ -111,7 +111,7 @@ export function replicaSheet(readOnly) {
       }
       const own = replica.kind !== 'remote';
       state.show(replica.state);
-      text(why, [replica.notRoutableBecause ?? 'It takes work.', nextOf(replica, now, model)].filter(Boolean).join(' '));
+      text(why, [replica.notRoutableBecause ?? ['It takes work.', replica.limitedBecause].filter(Boolean).join(' '), nextOf(replica, now, model)].filter(Boolean).join(' '));
       showSteps(replica);
       steps.hidden = !own;
       const possible = readOnly() || !own ? [] : Object.keys(verbs).filter(verb => verbs[verb](replica));
