@@ -17,8 +17,7 @@ internal sealed class ModelQueue : IDisposable
 {
     private readonly Lock _lock = new();
     private readonly TimeProvider _time;
-    private readonly Random _random;
-    private readonly SchedulingMetrics _metrics;
+    private readonly Herald _herald;
     // Begins to watch a backend for slots that come back; called outside the lock.
     private readonly Action<ModelQueue, BackendSlots> _reclaim;
     private readonly ITimer _wake;
@@ -28,11 +27,11 @@ internal sealed class ModelQueue : IDisposable
     private readonly Turns _turns;
     private readonly QueueClocks _clocks;
     private readonly Admission _admission;
+    private readonly Waits _waits;
     private Model _model;
     private BackendSnapshot _snapshot;
     private ApiError? _closed;
     private bool _isHeld;
-    private string? _shortage;
     private long _lastUsed;
     private long _lastNumber;
     private int _retrying;
@@ -40,17 +39,18 @@ internal sealed class ModelQueue : IDisposable
 
     public ModelQueue(Model model, TimeProvider time, Random random, SchedulingMetrics metrics, Action<ModelQueue, BackendSlots> reclaim)
     {
-        (_model, _time, _random, _metrics, _reclaim) = (model, time, random, metrics, reclaim);
+        (_model, _time, _reclaim, _herald) = (model, time, reclaim, new Herald(model.Name, metrics));
         (_snapshot, _lastUsed) = (new(model.Name, []), time.GetTimestamp());
         _clocks = new QueueClocks(time);
         _pool = new SlotPool(model, time, random);
         _admission = new Admission(_room, _pool.Backends, _clocks, time, random);
-        _turns = new Turns(_room, _pool.Backends, IsLate_NeedsLock, waiter => Waited_NeedsLock(waiter) > StarvationGuard.Patience);
+        _waits = new Waits(model.Queue, _clocks, _admission, time);
+        _turns = new Turns(_room, _pool.Backends, _waits.IsLate, waiter => _waits.InAll(waiter) > StarvationGuard.Patience);
         _wake = time.CreateTimer(static queue => ((ModelQueue)queue!).Wake(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
     }
 
     /// <summary>Whom to tell what people should know, or null.</summary>
-    public SchedulingNews? News { get; init; }
+    public SchedulingNews? News { init => _herald.News = value; }
 
     /// <summary>Gives a slot at once, or when it is this request's turn, or says why not.</summary>
     public ValueTask<SlotLease> AcquireAsync(QueueTicket ticket, CancellationToken cancellationToken)
@@ -63,10 +63,10 @@ internal sealed class ModelQueue : IDisposable
             answer = TryAcquire_NeedsLock(ticket, out waiter, ref decisions);
         }
 
-        Tell(decisions);
+        _herald.Tell(decisions);
         if (waiter is null)
         {
-            TellAnswer(ticket, answer!);
+            _herald.Tell(ticket, answer!);
             return ValueTask.FromResult(answer!);
         }
 
@@ -112,7 +112,7 @@ internal sealed class ModelQueue : IDisposable
             Take_NeedsLock(ref decisions);
         }
 
-        Tell(decisions);
+        _herald.Tell(decisions);
     }
 
     /// <summary>Grants nothing new until <see cref="Resume"/>. Who waits keeps waiting, on the clock of a model that loads.</summary>
@@ -132,7 +132,7 @@ internal sealed class ModelQueue : IDisposable
             Take_NeedsLock(ref decisions);
         }
 
-        Tell(decisions);
+        _herald.Tell(decisions);
         return true;
     }
 
@@ -146,7 +146,7 @@ internal sealed class ModelQueue : IDisposable
             Take_NeedsLock(ref decisions);
         }
 
-        Tell(decisions);
+        _herald.Tell(decisions);
     }
 
     /// <summary>Refuses those who wait now.</summary>
@@ -158,7 +158,7 @@ internal sealed class ModelQueue : IDisposable
             Refuse_NeedsLock(refusal, ref decisions);
         }
 
-        Tell(decisions);
+        _herald.Tell(decisions);
     }
 
     /// <summary>Says why the model does not load, for whoever has waited too long; null takes it back.</summary>
@@ -166,7 +166,7 @@ internal sealed class ModelQueue : IDisposable
     {
         lock (_lock)
         {
-            _shortage = shortage;
+            _waits.Shortage = shortage;
         }
     }
 
@@ -179,13 +179,13 @@ internal sealed class ModelQueue : IDisposable
         var decisions = default(Decisions);
         lock (_lock)
         {
-            _model = model;
+            (_model, _waits.Limits) = (model, model.Queue);
             _pool.Configure(model, ref decisions);
-            _room.Reschedule(Schedule_NeedsLock);
+            _room.Reschedule(_waits.Schedule);
             Expire_NeedsLock(ref decisions);
         }
 
-        Tell(decisions);
+        _herald.Tell(decisions);
     }
 
     /// <summary>Refuses everybody who waits, and everybody who comes. Leases stay until they are given back.</summary>
@@ -198,7 +198,7 @@ internal sealed class ModelQueue : IDisposable
             Refuse_NeedsLock(refusal, ref decisions);
         }
 
-        Tell(decisions);
+        _herald.Tell(decisions);
     }
 
     /// <summary>Notes that the backend works on a lease's request.</summary>
@@ -224,7 +224,7 @@ internal sealed class ModelQueue : IDisposable
             }
         }
 
-        Tell(decisions);
+        _herald.Tell(decisions);
     }
 
     /// <summary>Gives a lease's slots back and hands them on.</summary>
@@ -245,7 +245,7 @@ internal sealed class ModelQueue : IDisposable
             idle = slots.TakeIdleSignal();
         }
 
-        Tell(decisions);
+        _herald.Tell(decisions);
         idle?.SetResult();
         if (isQuarantined)
         {
@@ -267,7 +267,7 @@ internal sealed class ModelQueue : IDisposable
             HandOut_NeedsLock(ref decisions);
         }
 
-        Tell(decisions);
+        _herald.Tell(decisions);
         return left;
     }
 
@@ -299,8 +299,8 @@ internal sealed class ModelQueue : IDisposable
                 _room.Count,
                 _model.Queue.MaxDepth,
                 _room.Bytes,
-                _room.Bands.Max(band => Age_NeedsLock(band)),
-                [.. _room.Bands.Select(band => new BandStatus(band.Priority, band.Count, band.Bytes, Age_NeedsLock(band), _admission.Wait(band)))],
+                _room.Bands.Max(_waits.Oldest),
+                [.. _room.Bands.Select(band => new BandStatus(band.Priority, band.Count, band.Bytes, _waits.Oldest(band), _admission.Wait(band)))],
                 _pool.Status())
             {
                 IdleFor = IsInUse_NeedsLock() ? TimeSpan.Zero : _time.GetElapsedTime(_lastUsed),
@@ -361,8 +361,7 @@ internal sealed class ModelQueue : IDisposable
             return SlotLease.Refused(refusal);
         }
 
-        waiter = new Waiter(this, ticket, _clocks.Ready, _clocks.Coming) { Foretold = wait };
-        Schedule_NeedsLock(waiter);
+        waiter = _waits.Begin(this, ticket, wait);
         _room.Enter(waiter, flow);
         if (isFree)
         {
@@ -401,7 +400,7 @@ internal sealed class ModelQueue : IDisposable
         // A model that is held back, or that somebody's waiting loads, is one to wait for.
         if (_clocks.Switch(_snapshot.Best is BackendCondition.Loadable || (_isHeld && _snapshot.AnyReady) ? BackendCondition.Coming : _snapshot.Best))
         {
-            _room.Reschedule(Schedule_NeedsLock);
+            _room.Reschedule(_waits.Schedule);
         }
 
         HandOut_NeedsLock(ref decisions);
@@ -420,32 +419,6 @@ internal sealed class ModelQueue : IDisposable
 
             Leave_NeedsLock(turn.Waiter, Grant_NeedsLock(turn.Waiter.Ticket, turn.Waiter.Flow!, turn.Backend, waited: true), "granted", ref decisions);
         }
-    }
-
-    private bool IsLate_NeedsLock(Waiter waiter) => waiter.ExpiresAt <= _time.GetTimestamp() || _admission.IsHopeless(waiter.Ticket);
-
-    private TimeSpan Age_NeedsLock(Band band) => band.Oldest is { } oldest ? Waited_NeedsLock(oldest) : TimeSpan.Zero;
-
-    private TimeSpan Waited_NeedsLock(Waiter waiter) => waiter.Ticket.Waited + ThisTime_NeedsLock(waiter);
-
-    private TimeSpan ThisTime_NeedsLock(Waiter waiter) => _clocks.Ready - waiter.ReadyAtEntry + (_clocks.Coming - waiter.ComingAtEntry);
-
-    /// <summary>Sets when a wait is over, as things are.</summary>
-    private void Schedule_NeedsLock(Waiter waiter)
-    {
-        var ticket = waiter.Ticket;
-        var remaining = _clocks.Condition switch
-        {
-            BackendCondition.Ready => _model.Queue.Timeout - ticket.WaitedReady - (_clocks.Ready - waiter.ReadyAtEntry),
-            BackendCondition.Coming => _model.Queue.HoldWhileLoading - ticket.WaitedComing - (_clocks.Coming - waiter.ComingAtEntry),
-            _ => TimeSpan.Zero,
-        };
-        if (ticket.FirstTokenWithin is { } within && within - _time.GetElapsedTime(ticket.Request.ArrivedAt) is var client && client < remaining)
-        {
-            remaining = client;
-        }
-
-        waiter.ExpiresAt = _time.GetTimestamp() + (long)Math.Ceiling(remaining.TotalSeconds * _time.TimestampFrequency);
     }
 
     private void Cancel(Waiter waiter, CancellationToken cancellationToken)
@@ -472,7 +445,7 @@ internal sealed class ModelQueue : IDisposable
             waiter.TrySetCanceled(cancellationToken);
         }
 
-        Tell(decisions);
+        _herald.Tell(decisions);
     }
 
     private void Wake()
@@ -486,7 +459,7 @@ internal sealed class ModelQueue : IDisposable
             Expire_NeedsLock(ref decisions);
         }
 
-        Tell(decisions);
+        _herald.Tell(decisions);
     }
 
     private void Expire_NeedsLock(ref Decisions decisions)
@@ -507,32 +480,19 @@ internal sealed class ModelQueue : IDisposable
         Arm_NeedsLock();
     }
 
-    private void Expire_NeedsLock(Waiter waiter, ref Decisions decisions)
-    {
-        var retryAfter = _admission.RetryAfter(waiter.Flow!, waiter.Ticket.Request.Slots);
-        var refusal = _clocks.Condition switch
-        {
-            BackendCondition.Ready when waiter.ExpiresAt <= _time.GetTimestamp() => ApiErrors.QueueTimeout(retryAfter),
-            BackendCondition.Ready => ApiErrors.DeadlineUnreachable(retryAfter),
-            BackendCondition.Failed => ApiErrors.ModelLoadingFailed(retryAfter),
-            _ when _shortage is { } shortage => ApiErrors.InsufficientMemory(shortage, retryAfter),
-            _ => ApiErrors.NoBackend(retryAfter),
-        };
-        Leave_NeedsLock(waiter, SlotLease.Refused(refusal), "expired", ref decisions);
-    }
+    private void Expire_NeedsLock(Waiter waiter, ref Decisions decisions) =>
+        Leave_NeedsLock(waiter, SlotLease.Refused(_waits.InVain(waiter)), "expired", ref decisions);
 
     private void Leave_NeedsLock(Waiter waiter, SlotLease? lease, string outcome, ref Decisions decisions)
     {
-        var (ticket, thisTime) = (waiter.Ticket, ThisTime_NeedsLock(waiter));
         _room.Leave(waiter);
-        ticket.WaitedReady += _clocks.Ready - waiter.ReadyAtEntry;
-        ticket.WaitedComing += _clocks.Coming - waiter.ComingAtEntry;
+        var waited = _waits.End(waiter);
         if (waiter.Foretold is { } foretold && outcome != "cancelled")
         {
-            _admission.Waited(foretold, thisTime);
+            _admission.Waited(foretold, waited);
         }
 
-        decisions.Add(new Decision(waiter, lease, outcome, thisTime));
+        decisions.Add(new Decision(waiter, lease, outcome, waited));
     }
 
     /// <summary>Sees to it that the queue wakes when the next wait ends, or the slots that may be used change by themselves.</summary>
@@ -545,52 +505,6 @@ internal sealed class ModelQueue : IDisposable
             _wakesAt = next;
             var due = Math.Ceiling(Math.Clamp(_time.GetElapsedTime(_time.GetTimestamp(), next).TotalMilliseconds, 0, int.MaxValue));
             _wake.Change(TimeSpan.FromMilliseconds(due), Timeout.InfiniteTimeSpan);
-        }
-    }
-
-    /// <summary>Tells waiters what was decided, and people what has changed. Not under the lock.</summary>
-    private void Tell(in Decisions decisions)
-    {
-        foreach (var (backend, change) in decisions.Changes)
-        {
-            News?.Broke(backend, change);
-        }
-
-        decisions.ForEach(this, static (queue, decision) =>
-        {
-            var (waiter, ticket) = (decision.Waiter, decision.Waiter.Ticket);
-            queue._metrics.Waited(queue._model.Name, ticket.Request.Priority, decision.Outcome, decision.Waited);
-            if (waiter.Foretold is { } foretold && decision.Outcome == "granted")
-            {
-                queue._metrics.Foretold(queue._model.Name, decision.Waited - foretold);
-            }
-
-            if (decision.Lease is { } lease)
-            {
-                queue.TellRefusal(lease);
-                waiter.TrySetResult(lease);
-                waiter.Cancellation.Unregister();
-            }
-        });
-    }
-
-    private void TellAnswer(QueueTicket ticket, SlotLease lease)
-    {
-        if (lease.IsAcquired)
-        {
-            // No wait is a wait, too: quantiles are those of all requests.
-            _metrics.Waited(_model.Name, ticket.Request.Priority, "granted", TimeSpan.Zero);
-        }
-
-        TellRefusal(lease);
-    }
-
-    private void TellRefusal(SlotLease lease)
-    {
-        if (lease.Refusal is { } refusal)
-        {
-            _metrics.Rejected(_model.Name, refusal.Code);
-            News?.Refused(_model.Name, refusal.Code);
         }
     }
 }

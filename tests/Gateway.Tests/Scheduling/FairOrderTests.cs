@@ -1,7 +1,9 @@
+using CsCheck;
 using LlmGateway.Gateway.Backends;
 using LlmGateway.Gateway.Models;
 using LlmGateway.Gateway.Scheduling;
 using LlmGateway.Gateway.Scheduling.Breaking;
+using LlmGateway.Gateway.Scheduling.Order;
 using LlmGateway.Gateway.Tests.Fakes;
 using Microsoft.Extensions.Time.Testing;
 
@@ -11,6 +13,9 @@ namespace LlmGateway.Gateway.Tests.Scheduling;
 public sealed class FairOrderTests : IDisposable
 {
     private static readonly Model Model = Configured.Model(queue: new QueueOptions { MaxDepth = 10_000, MaxDepthPerKey = 5000, Timeout = TimeSpan.FromHours(1) });
+
+    /// <summary>Tokens of the longest answer.</summary>
+    private const int Longest = 400;
 
     private readonly FakeTimeProvider _time = new();
     private readonly ModelQueue _queue;
@@ -86,6 +91,54 @@ public sealed class FairOrderTests : IDisposable
         var served = await ServeAsync(200);
         Assert.InRange(served.Count(each => each.Key == "three"), 148, 152);
     }
+
+    /// <summary>The promise of the token counter: whatever is asked, two keys that always wait are never further apart than a constant.</summary>
+    [Fact]
+    public async Task Keys_ThatAlwaysWait_AreNeverFurtherApartThanAConstant() =>
+        await Gen.Select(Gen.Int[1, 4], Gen.Select(Gen.Int[1, 4], Gen.Int[1, Longest]).Array[2, 4], Gen.Int[0, 1_000_000]).SampleAsync(
+            async (slots, keys, seed) =>
+            {
+                using var queue = new ModelQueue(Model, _time, new Random(seed), TestMeters.Scheduling(), (_, _) => { });
+                queue.Update(Servers.Snapshot(Servers.Entry(Servers.Backend(), slots)));
+                var random = new Random(seed);
+                var served = new double[keys.Length];
+                var waiting = new List<(int Key, Task<SlotLease> Task)>();
+                var running = new List<(int Key, SlotLease Lease)>();
+                for (var round = 0; round < 250; round++)
+                {
+                    for (var key = 0; key < keys.Length; key++)
+                    {
+                        while (waiting.Count(one => one.Key == key) < 3)
+                        {
+                            var request = Asked.Of(Model, key: $"key-{key}", weight: keys[key].Item1, maxTokens: keys[key].Item2);
+                            waiting.Add((key, queue.AcquireAsync(new QueueTicket(request), CancellationToken.None).AsTask()));
+                            await StartAsync();
+                        }
+                    }
+
+                    var (who, lease) = running[random.Next(running.Count)];
+                    running.Remove((who, lease));
+                    var tokens = random.Next(1, keys[who].Item2 + 1);
+                    lease.Spend(1, 0, tokens);
+                    lease.End(LeaseEnd.Finished, UpstreamOutcome.Ok);
+                    lease.Dispose();
+                    served[who] += TokenCost.Actual(1, tokens) / keys[who].Item1;
+                    await StartAsync();
+
+                    // What runs is on the account already by its estimate, and an estimate may be wrong by as much as an answer.
+                    Assert.InRange(served.Max() - served.Min(), 0, ((2 * slots) + 3) * TokenCost.Actual(10, Longest));
+                }
+
+                async Task StartAsync()
+                {
+                    foreach (var one in waiting.Where(one => one.Task.IsCompleted).ToArray())
+                    {
+                        waiting.Remove(one);
+                        running.Add((one.Key, await one.Task));
+                    }
+                }
+            },
+            iter: 60);
 
     [Fact]
     public async Task Keys_LongAnswers_CountByTheirTokens()

@@ -120,6 +120,7 @@ public sealed class ModelQueueModelTests
         private const int Bytes = 1 << 20;
         private static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
         private static readonly TimeSpan Hold = TimeSpan.FromSeconds(15);
+        private static readonly TimeSpan Within = TimeSpan.FromSeconds(4);
 
         private readonly FakeTimeProvider _time = new();
         private readonly Model _model = Configured.Model(queue: new QueueOptions { MaxDepth = Depth, MaxBytes = new ByteSize(Bytes), Timeout = Patience, HoldWhileLoading = Hold });
@@ -147,7 +148,8 @@ public sealed class ModelQueueModelTests
             switch (step.Kind)
             {
                 case StepKind.Ask:
-                    var request = Asked.Of(_model, step.A, step.B * 10_000, (Priority)(step.Who % 4), key: $"key-{step.Who / 4}", weight: 1 + (step.Who / 4));
+                    TimeSpan? within = step.B % 4 == 0 ? Within : null;
+                    var request = Asked.Of(_model, step.A, step.B * 10_000, (Priority)(step.Who % 4), within, _time.GetTimestamp(), key: $"key-{step.Who / 4}", weight: 1 + (step.Who / 4));
                     await AskAsync(new QueueTicket(request), TimeSpan.Zero, TimeSpan.Zero);
                     break;
                 case StepKind.Release when _held.Count > 0:
@@ -237,8 +239,10 @@ public sealed class ModelQueueModelTests
             if (task.IsCompleted && (await task).Refusal is { } refusal)
             {
                 Assert.InRange(refusal.RetryAfter!.Value.TotalSeconds, 1, 30);
+                var isTooLate = IsTooLate(ticket);
                 var expected = Best switch
                 {
+                    _ when isTooLate => "deadline_unreachable",
                     BackendCondition.Stopped => "no_backend",
                     BackendCondition.Failed => "model_loading_failed",
                     BackendCondition.Coming when coming >= Hold => "no_backend",
@@ -246,10 +250,10 @@ public sealed class ModelQueueModelTests
                     _ => "deadline_unreachable",
                 };
                 Assert.Equal(expected, refusal.Code);
-                Assert.True(isNew || expected is not ("queue_full" or "deadline_unreachable"));
+                Assert.True(isNew || isTooLate || expected is not ("queue_full" or "deadline_unreachable"));
 
                 // Nobody is sent away while a slot is free for him.
-                Assert.True(expected != "deadline_unreachable" || before.Depth > 0 || ticket.Request.Slots > 1 || Enumerable.Range(0, _backends.Length).All(i => IsFull(before, i)));
+                Assert.True(expected != "deadline_unreachable" || isTooLate || before.Depth > 0 || ticket.Request.Slots > 1 || Enumerable.Range(0, _backends.Length).All(i => IsFull(before, i)));
                 return;
             }
 
@@ -280,6 +284,9 @@ public sealed class ModelQueueModelTests
                 var lease = await asker.Task;
                 if (lease.Refusal is null)
                 {
+                    // Nobody starts when his time is over.
+                    Assert.False(IsTooLate(asker.Ticket));
+
                     // First come, first served for one key, and the higher band first, unless the lower one starves.
                     Assert.All(_waiting.Where(IsNarrow), other => Assert.False(
                         IsSameLine(other, asker) ? other.Ticket.Number < asker.Ticket.Number : IsHigher(other, asker) && asker.Waited <= StarvationGuard.Patience));
@@ -324,7 +331,9 @@ public sealed class ModelQueueModelTests
 
         private static bool IsHigher(Asker a, Asker b) => a.Ticket.Request.Priority < b.Ticket.Request.Priority;
 
-        private bool IsOver(Asker asker) => Best switch
+        private bool IsTooLate(QueueTicket ticket) => ticket.Request.FirstTokenWithin is { } within && _time.GetElapsedTime(ticket.Request.ArrivedAt) >= within;
+
+        private bool IsOver(Asker asker) => IsTooLate(asker.Ticket) || Best switch
         {
             BackendCondition.Ready => asker.Ready >= Patience,
             BackendCondition.Coming => asker.Coming >= Hold,

@@ -49,9 +49,9 @@ internal sealed class Admission(WaitingRoom room, List<BackendSlots> backends, Q
         };
     }
 
-    /// <summary>True when the client's own limit can't be met any more, however soon a slot is had: the prompt alone takes longer.</summary>
-    public bool IsHopeless(QueueTicket ticket) =>
-        ticket.FirstTokenWithin is not null && _estimate.IsTrusted && Patience(ticket.Request, ticket, TimeSpan.MaxValue) < TimeSpan.Zero;
+    /// <summary>True when the client's own limit can't be met any more, however soon a slot is had: it is over, or the prompt alone takes longer.</summary>
+    public bool IsHopeless(QueueTicket ticket) => ticket.FirstTokenWithin is { } within
+        && (time.GetElapsedTime(ticket.Request.ArrivedAt) >= within || (_estimate.IsTrusted && Patience(ticket.Request, ticket, TimeSpan.MaxValue) < TimeSpan.Zero));
 
     /// <summary>What to tell one who can't be served: the wait of one who came now.</summary>
     public TimeSpan RetryAfter(Flow flow, int slots) => RetryAfter(Wait(flow, slots));
