@@ -1,5 +1,3 @@
-using LlmGateway.Gateway.Scheduling.Breaking;
-
 namespace LlmGateway.Gateway.Scheduling;
 
 /// <summary>Tells waiters what was decided about them, and metrics and people what has happened. Never called under the queue's lock.</summary>
