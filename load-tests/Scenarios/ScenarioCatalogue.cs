@@ -74,6 +74,20 @@ internal static class ScenarioCatalogue
             Thresholds = [("max-error-rate", "0")],
         },
         new(
+            "long-chat",
+            "Long conversations without anything shared: what it costs to read a history again.",
+            [new OpenStage("long-chat", Seconds(60), 1)],
+            new RequestMix
+            {
+                Turns = Distribution.Uniform(4, 10), ThinkSeconds = Distribution.Uniform(0.5, 2), PromptTokens = Distribution.Uniform(150, 300), MaxTokens = Distribution.Uniform(8, 24),
+            })
+        {
+            // Conversations, not turns.
+            Rate = 0.5,
+            Patience = Seconds(120),
+            Thresholds = [("max-error-rate", "0")],
+        },
+        new(
             "mixed",
             "Prompts and answers from a few words to thousands of tokens: whether the short ones wait for the long ones.",
             [new OpenStage("mixed", Seconds(30), 0.7)],
