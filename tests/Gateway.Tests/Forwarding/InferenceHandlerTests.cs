@@ -178,6 +178,29 @@ public sealed class InferenceHandlerTests
     }
 
     [Fact]
+    public async Task Fault47_BackendThatSwallowsConnections_IsGivenUpAfterTheConnectTimeout()
+    {
+        // Nobody accepts, and the line before it is full: what knocks now hears nothing.
+        using var listener = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        listener.Bind(new IPEndPoint(IPAddress.Loopback, 0));
+        listener.Listen(1);
+        var crowd = Enumerable.Range(0, 8).Select(_ => new TcpClient()).ToList();
+        foreach (var one in crowd)
+        {
+            _ = one.ConnectAsync((IPEndPoint)listener.LocalEndPoint!).ContinueWith(static task => task.Exception, TaskScheduler.Default);
+        }
+
+        await using var stub = StubBackend.Answers(Ok);
+        await using var gateway = await GatewayUnderTest.StartAsync(_time, model => model with { Timeouts = model.Timeouts with { Connect = TimeSpan.FromMilliseconds(200) } });
+        gateway.Add(BackendAddress.Tcp("127.0.0.1", ((IPEndPoint)listener.LocalEndPoint!).Port));
+        using var client = await gateway.SendAsync(Whole);
+        await TestKit.Eventually.TrueAsync(() => gateway.Scheduler.Status("m").Slots is [{ Busy: 1 }], "the request to be sent there", TestContext.Current.CancellationToken);
+        gateway.Add(stub.Address, index: 1);
+        Assert.Contains("x-llmgateway-attempts: 2\r\n", await AnsweredAsync(client, Answer), StringComparison.Ordinal);
+        crowd.ForEach(one => one.Dispose());
+    }
+
+    [Fact]
     public async Task Post_LoadingThenReady_IsAnsweredAfterAnotherTry()
     {
         var tries = 0;
