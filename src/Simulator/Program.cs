@@ -1,4 +1,5 @@
 using LlmGateway.Simulator.CommandLine;
+using LlmGateway.Simulator.Engine;
 using LlmGateway.Simulator.Hosting;
 
 var command = CommandLineReader.Read(args, Environment.GetEnvironmentVariable);
@@ -9,5 +10,5 @@ if (command.Settings is null)
 }
 
 using var errors = Console.OpenStandardError();
-using var host = new SimulatorHost(command.Settings, command.Faults, errors, TimeProvider.System);
+using var host = new SimulatorHost(command.Settings, command.Faults, errors, new PreciseTime());
 return await host.RunAsync();

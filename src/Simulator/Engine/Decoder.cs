@@ -159,7 +159,7 @@ internal sealed class Decoder(ServerSettings settings, FaultSwitch faults, SlotP
             var now = faults.Current;
             var halted = now.Engine != EngineMode.Running || IsStopping;
             var left = halted ? Timeout.InfiniteTimeSpan : due - time.GetElapsedTime(start);
-            if (!halted && left <= Pacer.Resolution)
+            if (!halted && left <= TimeSpan.Zero)
             {
                 return;
             }

@@ -12,16 +12,13 @@ internal sealed class Pacer : IValueTaskSource, IDisposable
 
     public Pacer(TimeProvider time) => _timer = time.CreateTimer(static state => ((Pacer)state!).Wake(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
 
-    /// <summary>The timer counts whole milliseconds. What is nearer than half of one is now: else each wait would be too long by that much.</summary>
-    public static TimeSpan Resolution { get; } = TimeSpan.FromMilliseconds(0.5);
-
-    /// <summary>Completes after the delay, to the nearest millisecond, or at <see cref="Wake"/>.</summary>
+    /// <summary>Completes after the delay, or at <see cref="Wake"/>.</summary>
     public ValueTask WaitAsync(TimeSpan delay)
     {
         _source.Reset();
         var task = new ValueTask(this, _source.Version);
         Volatile.Write(ref _armed, 1);
-        _timer.Change(TimeSpan.FromMilliseconds(Math.Round(Math.Max(0, delay.TotalMilliseconds))), Timeout.InfiniteTimeSpan);
+        _timer.Change(delay > TimeSpan.Zero ? delay : TimeSpan.Zero, Timeout.InfiniteTimeSpan);
         return task;
     }
 
