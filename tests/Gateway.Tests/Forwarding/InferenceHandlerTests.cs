@@ -187,7 +187,7 @@ public sealed class InferenceHandlerTests
         var crowd = Enumerable.Range(0, 8).Select(_ => new TcpClient()).ToList();
         foreach (var one in crowd)
         {
-            _ = one.ConnectAsync((IPEndPoint)listener.LocalEndPoint!).ContinueWith(static task => task.Exception, TaskScheduler.Default);
+            _ = one.ConnectAsync((IPEndPoint)listener.LocalEndPoint!, TestContext.Current.CancellationToken).AsTask().ContinueWith(static task => task.Exception, TaskScheduler.Default);
         }
 
         await using var stub = StubBackend.Answers(Ok);
