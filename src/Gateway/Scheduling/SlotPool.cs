@@ -21,6 +21,7 @@ internal sealed class SlotPool(Model model, TimeProvider time, Random random)
     private readonly long[] _affinity = new long[Enum.GetValues<AffinityResult>().Length];
     private Model _model = model;
     private int _saturated;
+    private int _restless;
     private bool _isHeld;
 
     /// <summary>All that take work or that somebody still holds slots of.</summary>
@@ -179,6 +180,11 @@ internal sealed class SlotPool(Model model, TimeProvider time, Random random)
     /// <summary>Timestamp at which the count changes by itself, or the end of time.</summary>
     public long NextChange()
     {
+        if (_restless == 0)
+        {
+            return long.MaxValue;
+        }
+
         var (now, next) = (Now, TimeSpan.MaxValue);
         foreach (var record in _records.Values)
         {
@@ -308,6 +314,10 @@ internal sealed class SlotPool(Model model, TimeProvider time, Random random)
         {
             slots.Capacity = slots.IsReady && !_isHeld ? Capacity(record, slots) : 0;
         }
+
+        var isRestless = record.Current is { IsReady: true } current && (record.Saturation.NextChange is not null || record.Breaker.NextChange(current.Total, Now) is not null);
+        _restless += (isRestless ? 1 : 0) - (record.IsRestless ? 1 : 0);
+        record.IsRestless = isRestless;
     }
 
     private bool IsLast(BackendSlots slots)
@@ -328,6 +338,8 @@ internal sealed class SlotPool(Model model, TimeProvider time, Random random)
     {
         _saturated -= record.Saturation.Less;
         record.Saturation = new Saturation();
+        _restless -= record.IsRestless ? 1 : 0;
+        record.IsRestless = false;
     }
 
     private int Capacity(BackendRecord record, BackendSlots slots)
@@ -350,6 +362,9 @@ internal sealed class SlotPool(Model model, TimeProvider time, Random random)
         public BackendSlots? Current { get; set; }
 
         public bool WasReady { get; set; }
+
+        /// <summary>True while its slots may change without any event: a break ends, a ramp goes on.</summary>
+        public bool IsRestless { get; set; }
 
         /// <summary>Of the server that bears the name now.</summary>
         public Saturation Saturation { get; set; } = new();

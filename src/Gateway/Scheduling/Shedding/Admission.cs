@@ -142,10 +142,27 @@ internal sealed class Admission(WaitingRoom room, List<BackendSlots> backends, Q
             : WaitForecast.Wait(ahead, slots, hold, busy[..taken], capacity);
     }
 
-    /// <summary>Seconds until each busy slot comes free; those in quarantine come free any moment.</summary>
+    /// <summary>Seconds until each busy slot comes free, when there are not too many to look at each; those in quarantine come free any moment.</summary>
     private (int Taken, int Capacity) Busy(Span<double> busy)
     {
-        var (taken, capacity, now, at) = (0, 0, time.GetTimestamp(), 0);
+        var (taken, capacity) = (0, 0);
+        foreach (var backend in backends)
+        {
+            taken += backend.Capacity - backend.Free;
+            capacity += backend.Capacity;
+        }
+
+        if (taken <= busy.Length)
+        {
+            Ends(busy[..taken]);
+        }
+
+        return (taken, capacity);
+    }
+
+    private void Ends(Span<double> busy)
+    {
+        var (at, now) = (0, time.GetTimestamp());
         foreach (var backend in backends)
         {
             if (backend.Capacity == 0)
@@ -153,18 +170,14 @@ internal sealed class Admission(WaitingRoom room, List<BackendSlots> backends, Q
                 continue;
             }
 
-            taken += backend.Capacity - backend.Free;
-            capacity += backend.Capacity;
             foreach (var lease in backend.Leases)
             {
                 var left = Math.Max(0, _estimate.Hold(lease.Ticket!.Cost) - time.GetElapsedTime(lease.GrantedAt, now).TotalSeconds);
-                for (var i = 0; i < lease.Slots && at < Math.Min(taken, busy.Length); i++)
+                for (var i = 0; i < lease.Slots && at < busy.Length; i++)
                 {
                     busy[at++] = left;
                 }
             }
         }
-
-        return (taken, capacity);
     }
 }
