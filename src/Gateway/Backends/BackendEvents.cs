@@ -34,7 +34,8 @@ internal sealed class BackendEvents : IDisposable
             }
         }
 
-        foreach (var gone in _known.Keys.Where(name => IsOf(snapshot.Model, name) && snapshot.Entries.All(entry => entry.Name != name)).ToArray())
+        var names = snapshot.Entries.Select(entry => entry.Name).ToHashSet(StringComparer.Ordinal);
+        foreach (var gone in _known.Keys.Where(name => IsOf(snapshot.Model, name) && !names.Contains(name)).ToArray())
         {
             _known.Remove(gone);
             _feed.Publish(EventKind.State, gone, $"{gone} was removed.", to: "removed");
