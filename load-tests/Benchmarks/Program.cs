@@ -1,10 +1,12 @@
-// Measurements of the gateway's own classes, without sockets.
+// Measurements of the gateway's own classes, without sockets where not said otherwise.
 //
 //   benchmarks micro [BenchmarkDotNet's arguments]     the hot parts: time and allocations
 //   benchmarks scheduling [--out DIR] [--requests N] [--seeds N]   the scheduler on simulated time, against other policies
 //   benchmarks scale                                   the scheduler with 100,000 waiters
+//   benchmarks probes [--backends N]                   what probing costs, and how late probes are; the one with sockets
 using System.Globalization;
 using BenchmarkDotNet.Running;
+using LlmGateway.Benchmarks.Probing;
 using LlmGateway.Benchmarks.Simulation;
 
 switch (args.FirstOrDefault())
@@ -29,8 +31,14 @@ switch (args.FirstOrDefault())
     case "scale":
         Console.Write(Scale.Run());
         return 0;
+    case "probes":
+        Console.Write(await ProbeCost.RunAsync(Number("--backends", 1000)));
+        return 0;
+    case ProbeCost.ServerVerb:
+        await ProbeCost.ServeAsync();
+        return 0;
     default:
-        Console.Error.WriteLine("Usage: benchmarks micro|scheduling|scale   (see load-tests/README.md)");
+        Console.Error.WriteLine("Usage: benchmarks micro|scheduling|scale|probes   (see load-tests/README.md)");
         return 2;
 }
 

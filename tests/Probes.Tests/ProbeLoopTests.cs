@@ -60,7 +60,7 @@ public sealed class ProbeLoopTests
     }
 
     [Fact]
-    public async Task Start_SlowServer_OneTryIsInFlightAndTheNextFollowsAtOnce()
+    public async Task Fault12_Start_SlowServer_OneTryIsInFlightAndTheNextFollowsAtOnce()
     {
         var time = new WatchedTime();
         using var probe = new HandProbe(time);

@@ -96,7 +96,7 @@ public sealed class AdmissionTests
     }
 
     [Fact(Timeout = Limit)]
-    public async Task Loading_FailsForGood_WhoWaitsAndWhoComesIsTold()
+    public async Task Fault5_Loading_FailsForGood_WhoWaitsAndWhoComesIsTold()
     {
         await using var gateway = await GatewayProcess.StartAsync(
             """

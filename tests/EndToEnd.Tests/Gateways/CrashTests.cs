@@ -11,7 +11,7 @@ public sealed class CrashTests
     private static CancellationToken Ct => TestContext.Current.CancellationToken;
 
     [Fact(Timeout = Limit)]
-    public async Task Kill_OneReplicaUnderFiftyStreams_LosesOnlyItsOwn()
+    public async Task Fault6_Kill_OneReplicaUnderFiftyStreams_LosesOnlyItsOwn()
     {
         await using var gateway = await GatewayProcess.StartAsync(
             """
@@ -49,7 +49,7 @@ public sealed class CrashTests
     }
 
     [Fact(Timeout = Limit)]
-    public async Task Kill_BeforeTheFirstByte_AnotherReplicaAnswers()
+    public async Task Fault7_Kill_BeforeTheFirstByte_AnotherReplicaAnswers()
     {
         await using var gateway = await GatewayProcess.StartAsync("""{ "Models": { "demo": { "Kind": "simulator", "Replicas": 2, "Slots": 4 } } }""", Ct);
         var simulators = await gateway.SimulatorsAsync(Ct);

@@ -69,7 +69,7 @@ public sealed class ReloadTests
     }
 
     [Fact(Timeout = Limit)]
-    public async Task File_Faulty_ChangesNothingAndIsReportedUntilItIsMended()
+    public async Task Fault34_File_Faulty_ChangesNothingAndIsReportedUntilItIsMended()
     {
         const string Good = """{ "Models": { "m": { "Kind": "simulator" } } }""";
         await using var gateway = await GatewayProcess.StartAsync(Good, Ct);
@@ -99,7 +99,7 @@ public sealed class ReloadTests
     }
 
     [Fact(Timeout = Limit)]
-    public async Task File_ModelsComeAndGo_TheStreamThatRunsEndsWholeAndWhoWaitsIsTold()
+    public async Task Fault35_File_ModelsComeAndGo_TheStreamThatRunsEndsWholeAndWhoWaitsIsTold()
     {
         await using var gateway = await GatewayProcess.StartAsync("""{ "Models": { "old": { "Kind": "simulator", "Slots": 1, "Args": ["--sim-token-rate", "20"] } } }""", Ct);
         await gateway.UntilReadyAsync(Ct);

@@ -17,7 +17,7 @@ public sealed class ShutdownTests
     [Theory(Timeout = Limit)]
     [InlineData(SigTerm)]
     [InlineData(SigInt)]
-    public async Task Signal_TwentyStreamsOnEightSlots_AllFinishAndNewOnesAreRefused(int signal)
+    public async Task Fault28And29_Signal_TwentyStreamsOnEightSlots_AllFinishAndNewOnesAreRefused(int signal)
     {
         await using var gateway = await GatewayProcess.StartAsync(
             """{ "Models": { "demo": { "Kind": "simulator", "Replicas": 2, "Slots": 4, "Args": ["--sim-token-rate", "30"] } } }""", Ct);

@@ -58,7 +58,7 @@ public sealed class HealthTests
     }
 
     [Fact(Timeout = Limit)]
-    public async Task Health_WithTheThreadPoolExhausted_StillAnswersAndTheLogTellsOfIt()
+    public async Task Fault39_Health_WithTheThreadPoolExhausted_StillAnswersAndTheLogTellsOfIt()
     {
         using var folder = new TemporaryFolder();
         var file = Path.Combine(folder.Path, "exhaust");

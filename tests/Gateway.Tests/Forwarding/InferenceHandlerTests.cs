@@ -149,7 +149,7 @@ public sealed class InferenceHandlerTests
     }
 
     [Fact]
-    public async Task Post_BackendResetsBeforeTheFirstByte_AnotherOneAnswers()
+    public async Task Fault64And65_Post_BackendResetsBeforeTheFirstByte_AnotherOneAnswers()
     {
         await using var dying = new StubBackend(exchange =>
         {

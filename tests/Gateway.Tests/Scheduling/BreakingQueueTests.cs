@@ -54,7 +54,7 @@ public sealed class BreakingQueueTests : IDisposable
     }
 
     [Fact]
-    public async Task HalfOpen_ManyWait_ExactlyOneReachesTheBackend()
+    public async Task Fault60_HalfOpen_ManyWait_ExactlyOneReachesTheBackend()
     {
         var (leases, waiting) = await BreakAndFillAsync();
         _time.Advance(TimeSpan.FromSeconds(7));

@@ -55,7 +55,7 @@ public sealed class LauncherTests : IDisposable
     }
 
     [Fact]
-    public async Task CleanUp_GrandchildInTheGroup_IsGone()
+    public async Task Fault23_CleanUp_GrandchildInTheGroup_IsGone()
     {
         using var child = await LaunchAsync("sleep 1000 & exit 3");
         Assert.Equal(3, await child.Ended.WaitAsync(Ct));
@@ -95,7 +95,7 @@ public sealed class LauncherTests : IDisposable
     }
 
     [Fact]
-    public async Task Launch_ManyShortLives_LeavesNoZombie()
+    public async Task Fault22_Launch_ManyShortLives_LeavesNoZombie()
     {
         var children = await Task.WhenAll(Enumerable.Range(0, 100).Select(_ => LaunchAsync("exit 0")));
         foreach (var child in children)

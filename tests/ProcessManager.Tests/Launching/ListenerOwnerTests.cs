@@ -21,7 +21,7 @@ public sealed class ListenerOwnerTests
         """;
 
     [Fact]
-    public void ListenersOn_KernelTables_FindsThoseThatTakeLoopbackConnections() =>
+    public void Fault20_ListenersOn_KernelTables_FindsThoseThatTakeLoopbackConnections() =>
         Assert.Equal([111, 112, 116], ListenerOwner.ListenersOn(Tables, 0x46B4));
 
     [Fact]

@@ -26,7 +26,7 @@ public sealed class OutputTests
     }
 
     [Fact]
-    public void Lines_AnyBytesInAnyPieces_AreTheSameAndHoldNoControls() =>
+    public void Fault42_Lines_AnyBytesInAnyPieces_AreTheSameAndHoldNoControls() =>
         Gen.Select(Gen.Byte.Array[0, 200], Gen.Int[1, 50]).Sample((bytes, piece) =>
         {
             var lines = Cut(bytes, piece);

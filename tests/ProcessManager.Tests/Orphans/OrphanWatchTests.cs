@@ -181,7 +181,7 @@ public sealed class OrphanWatchTests : IDisposable
     }
 
     [Fact]
-    public async Task Fault27_RealChildThatLostItsGateway_IsFoundByItsMarkAndEnded()
+    public async Task Fault25_RealChildThatLostItsGateway_IsFoundByItsMarkAndEnded()
     {
         Assert.SkipUnless(OperatingSystem.IsLinux(), "Linux tells environments");
         var mark = (await LaunchAsync(pid: 50)).Environment[OrphanWatch.Mark];

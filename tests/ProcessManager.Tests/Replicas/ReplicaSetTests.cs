@@ -103,7 +103,7 @@ public sealed class ReplicaSetTests
     }
 
     [Fact]
-    public async Task CrashLoop_BudgetSpent_FailsAndResetStartsAgain()
+    public async Task Fault4_CrashLoop_BudgetSpent_FailsAndResetStartsAgain()
     {
         using var server = new ScriptServer();
         server.Set("exit-code", "3");
@@ -198,7 +198,7 @@ public sealed class ReplicaSetTests
     }
 
     [Fact]
-    public async Task Start_ServerOfAnotherName_IsAPortConflict()
+    public async Task Fault67_Start_ServerOfAnotherName_IsAPortConflict()
     {
         using var server = new ScriptServer();
         server.Set("alias");
@@ -324,7 +324,7 @@ public sealed class ReplicaSetTests
     }
 
     [Fact]
-    public async Task Stop_ProcessIgnoresTerm_IsKilledAfterItsGrace()
+    public async Task Fault24_Stop_ProcessIgnoresTerm_IsKilledAfterItsGrace()
     {
         using var server = new ScriptServer();
         server.Set("ignore-term");

@@ -45,7 +45,15 @@ public sealed class ExitCauseClassifierTests
     }
 
     [Fact]
-    public void Read_GpuMemoryBeforeLoadError_IsVramAndNotTheModel() =>
+    public void Fault3_UnknownArgument_IsPermanentAndTheAdviceQuotesIt()
+    {
+        var read = ExitCauseClassifier.Read(ReplicaKind.LlamaServer, new(1, false, ["error: invalid argument: --no-such-flag"]), false, null, null);
+        Assert.Equal(ExitCause.PermanentConfig, read.Cause);
+        Assert.Contains("--no-such-flag", read.Advice, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Fault17_Read_GpuMemoryBeforeLoadError_IsVramAndNotTheModel() =>
         Assert.Equal(ExitCause.Vram, ExitCauseClassifier.Read(
             ReplicaKind.LlamaServer,
             new(1, false, ["cudaMalloc failed: out of memory", "failed to load model", "exiting due to model loading error"]), false, null, null).Cause);

@@ -44,7 +44,7 @@ public sealed class ReplicaTransitionsTests
     }
 
     [Fact]
-    public void Apply_Stop_ClimbsTheLadder()
+    public void Fault18_Apply_Stop_ClimbsTheLadder()
     {
         var (replica, effects) = Follow(Ready(), new SupervisorEvent.Asked(ReplicaVerb.Stop));
         Assert.Equal(ReplicaState.Draining, replica.State);
