@@ -111,6 +111,7 @@ public sealed class TlsTests : IDisposable
         var builder = WebServer.CreateData(new DataPlaneOptions { Listen = ["https://127.0.0.1:0"], Tls = _options });
         builder.Logging.ClearProviders();
         await using var app = builder.Build();
+        var cut = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         var running = 0;
         var most = 0;
         app.MapGet("/", async (HttpContext context) =>
@@ -119,7 +120,7 @@ public sealed class TlsTests : IDisposable
             try
             {
                 // A handler that does not end because its client has left: what a flood of resets feeds on.
-                await Task.Delay(TimeSpan.FromMilliseconds(200), CancellationToken.None);
+                await cut.Task;
             }
             finally
             {
@@ -152,6 +153,7 @@ public sealed class TlsTests : IDisposable
             // Cut.
         }
 
+        cut.SetResult();
         Assert.InRange(sent, 1, MostFrames - 1);
         Assert.InRange(most, 0, 2 * 100 + 1);
         using var handler = new HttpClientHandler { ServerCertificateCustomValidationCallback = (_, certificate, _, _) => certificate?.Thumbprint == thumbprint };

@@ -8,7 +8,6 @@ using LlmGateway.Gateway.Requests;
 using LlmGateway.Gateway.Scaling.Residency;
 using LlmGateway.Gateway.Scheduling;
 using LlmGateway.Gateway.Telemetry;
-using LlmGateway.ProcessManager.Supervision;
 
 namespace LlmGateway.Gateway.Scaling;
 
