@@ -172,7 +172,9 @@ internal sealed class OrphanWatch : ILauncher, IDisposable
             var records = file.Length <= MostBytes ? JsonSerializer.Deserialize(file, RecordJson.Default.ProcessRecords) : null;
             if (records is { Version: ProcessRecords.Current, Processes.IsDefault: false })
             {
-                return records.BootId == _system.BootId ? records.Processes : []; // a boot ended them all
+                return records.BootId == _system.BootId // a boot ended them all
+                    ? records.Processes.RemoveAll(static record => record is null) // a file may hold what its type rules out
+                    : [];
             }
         }
         catch (Exception e) when (e is JsonException or IOException or UnauthorizedAccessException or NotSupportedException)

@@ -86,7 +86,7 @@ public sealed class OrphanWatchTests : IDisposable
     [Fact]
     public async Task Fault33_StateFileOfAnyBytes_IsMadeAnew()
     {
-        foreach (var text in new[] { "", "{", "null", "[]", "{}", "{\"Version\":9,\"BootId\":\"\",\"Processes\":[]}", "{\"Version\":1,\"BootId\":\"boot\",\"Processes\":null}", "\0\0\0" })
+        foreach (var text in new[] { "", "{", "null", "[]", "{}", "{\"Version\":9,\"BootId\":\"\",\"Processes\":[]}", "{\"Version\":1,\"BootId\":\"boot\",\"Processes\":null}", "{\"Version\":1,\"BootId\":\"boot\",\"Processes\":[null]}", "\0\0\0" })
         {
             await File.WriteAllTextAsync(Records, text, Ct);
             await Watch().ReapedAsync();
