@@ -239,6 +239,7 @@ internal sealed class ModelQueue : IDisposable
             isQuarantined = _pool.Return(lease, ref decisions);
             Touch();
             lease.Flow!.Ledger.Running--;
+            lease.Flow.Running--;
             lease.Flow.Band.Charge(lease.Flow, _admission.Learn(lease) - lease.Ticket!.Cost);
             HandOut_NeedsLock(ref decisions);
             Arm_NeedsLock();
@@ -376,6 +377,7 @@ internal sealed class ModelQueue : IDisposable
     {
         var lease = _pool.Take(this, ticket, flow, slots, waited);
         flow.Ledger.Running++;
+        flow.Running++;
         flow.Band.Charge(flow, ticket.Cost);
         return lease;
     }

@@ -80,6 +80,21 @@ public sealed class FairOrderTests : IDisposable
     }
 
     [Fact]
+    public async Task Keys_OneThatComesBack_GetsTheNextSlotBeforeAHogThatHasSome()
+    {
+        using var queue = new ModelQueue(Model, _time, new Random(1), TestMeters.Scheduling(), (_, _) => { });
+        queue.Update(Servers.Snapshot(Servers.Entry(Servers.Backend(), 3)));
+        var hog = Enumerable.Range(0, 8).Select(_ => queue.AcquireAsync(new QueueTicket(Asked.Of(Model, key: "hog")), CancellationToken.None).AsTask()).ToArray();
+        var light = queue.AcquireAsync(new QueueTicket(Asked.Of(Model, key: "light")), CancellationToken.None).AsTask();
+        Assert.Equal(3, hog.Count(task => task.IsCompleted));
+        var first = await hog[0];
+        first.End(LeaseEnd.Finished, UpstreamOutcome.Ok);
+        first.Dispose();
+        Assert.True(light.IsCompletedSuccessfully);
+        Assert.Equal(3, hog.Count(task => task.IsCompleted));
+    }
+
+    [Fact]
     public async Task Keys_ByWeight_ShareWhatIsServed()
     {
         for (var i = 0; i < 300; i++)

@@ -20,9 +20,12 @@ public sealed class WorldTests
     {
         var result = Gateway(new Workload { Load = load, Requests = 1200 });
 
-        Assert.InRange(result.LightGoodput, 0.97, 1);
-        // Whoever got a slot got his first token in time: the rest was refused before it could waste one.
-        Assert.Equal(result.Of(SimulatedEnd.Answered), (int)Math.Round(result.Goodput * result.Workload.Requests));
+        // Not all of them: a warm prompt of somebody else may go first, within the slack that fairness has.
+        Assert.InRange(result.LightGoodput, 0.95, 1);
+
+        // Whoever got a slot got his first token in time, the rest was refused before it could waste one; but for the few whose prompt the server has forgotten meanwhile.
+        var answered = result.Of(SimulatedEnd.Answered);
+        Assert.InRange((int)Math.Round(result.Goodput * result.Workload.Requests), answered - (answered / 200), answered);
         Assert.Equal(0, result.Of(SimulatedEnd.GaveUp));
     }
 
