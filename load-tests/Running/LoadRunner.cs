@@ -86,12 +86,12 @@ internal sealed class LoadRunner(Scenario scenario, OpenAiClient client, int max
         Pacing.SleepUntil(Origin, stageStart + stage.Duration, cancellationToken);
     }
 
-    /// <summary>One worker of a closed loop: there is no schedule, so a request is meant to start when it does.</summary>
+    /// <summary>One worker of a closed loop: there is no schedule, so a request is meant to start when it does. One that comes to it late sends one all the same.</summary>
     private async Task WorkAsync(TimeSpan until, CancellationToken cancellationToken)
     {
         EnterVisit();
         await Task.Yield();
-        while (Elapsed < until && !cancellationToken.IsCancellationRequested)
+        do
         {
             EnterVisit();
             if (!await VisitAsync(Interlocked.Increment(ref _visits), Stopwatch.GetTimestamp(), cancellationToken).ConfigureAwait(false))
@@ -99,6 +99,7 @@ internal sealed class LoadRunner(Scenario scenario, OpenAiClient client, int max
                 await Task.Delay(AfterFailure, TimeProvider.System, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
         }
+        while (Elapsed < until && !cancellationToken.IsCancellationRequested);
 
         LeaveVisit();
     }

@@ -35,18 +35,30 @@ public sealed class OrphanTests : IDisposable
     [Fact(Timeout = 90_000)]
     public async Task Fault27_GatewayIsKilledBeforeAChildIsTiedToIt_TheNextOneEndsIt()
     {
-        // A setpriv that takes its time: the child is there, and has not asked for its parent-death signal yet.
+        // A setpriv that waits for its gateway's death: the child is there, and has not asked for its parent-death signal yet.
         var slow = Path.Combine(_folder.Path, "slow");
         Directory.CreateDirectory(slow);
-        Script.Write(Path.Combine(slow, "setpriv"), "#!/bin/sh\nsleep 1\nPATH=/usr/sbin:/usr/bin:/sbin:/bin exec setpriv \"$@\"\n");
+        var isDead = Path.Combine(slow, "gateway-is-dead");
+        Script.Write(
+            Path.Combine(slow, "setpriv"),
+            $$"""
+            #!/bin/sh
+            case "$*" in *llama-simulator*)
+                for i in $(seq 1000); do [ -e '{{isDead}}' ] && break; sleep 0.05; done
+            esac
+            PATH=/usr/sbin:/usr/bin:/sbin:/bin exec setpriv "$@"
+
+            """);
         var config = _folder.Write("""{ "Models": { "demo": { "Kind": "simulator" } } }""");
         ProcessIdentity orphan;
         await using (var first = Start(config, new() { ["PATH"] = $"{slow}:{Environment.GetEnvironmentVariable("PATH")}" }))
         {
             orphan = (await Eventually.GetAsync(() => Task.FromResult(Marked().Where(IsServer).ToList()), marked => marked.Count > 0, "a child", Ct, TimeSpan.FromSeconds(60)))[0];
             first.Signal(Kill);
+            await first.WaitForExitAsync(Ct, TimeSpan.FromSeconds(20));
         }
 
+        await File.WriteAllTextAsync(isDead, "", Ct);
         await Eventually.TrueAsync(() => IsServer(orphan) && !CommandLine(orphan).Contains("setpriv", StringComparison.Ordinal), "the orphan to have become a server", Ct, TimeSpan.FromSeconds(30));
         Assert.True(orphan.IsAlive);
 
