@@ -14,6 +14,7 @@ internal sealed class Launcher : ILauncher, IDisposable
 {
     private readonly BlockingCollection<Action> _work = new();
     private readonly Lazy<LaunchChain> _chain;
+    private int _isDisposed;
 
     public Launcher(ILogger<Launcher> logger)
         : this(() => Detect(logger))
@@ -46,7 +47,14 @@ internal sealed class Launcher : ILauncher, IDisposable
         return done.Task;
     }
 
-    public void Dispose() => _work.CompleteAdding(); // the thread disposes the collection when it has left it
+    public void Dispose()
+    {
+        // Once: the thread disposes the collection when it has left it.
+        if (Interlocked.Exchange(ref _isDisposed, 1) == 0)
+        {
+            _work.CompleteAdding();
+        }
+    }
 
     private static LaunchChain Detect(ILogger logger)
     {

@@ -29,7 +29,7 @@ public sealed class DescriptorTests
             {
                 var one = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
                 crowd.Add(one);
-                await one.ConnectAsync(gateway.DataUrl.Host, gateway.DataUrl.Port, Ct);
+                await ConnectAsync(one, gateway.DataUrl);
             }
 
             await gateway.Process.WaitForLineAsync(line => line.Contains("file descriptors", StringComparison.Ordinal), Ct);
@@ -48,13 +48,25 @@ public sealed class DescriptorTests
         Assert.Equal(0, await gateway.MetricAsync("llmgateway_process_restarts_total", Ct));
     }
 
+    private static async Task ConnectAsync(Socket socket, Uri url)
+    {
+        try
+        {
+            await socket.ConnectAsync(url.Host, url.Port, Ct);
+        }
+        catch (SocketException e) when (e.SocketErrorCode == SocketError.ConnectionReset)
+        {
+            // Closed before it was told that it is open.
+        }
+    }
+
     private static async Task<bool> IsClosedAsync(Socket socket)
     {
         try
         {
             return await socket.ReceiveAsync(new byte[1], Ct) == 0;
         }
-        catch (SocketException e) when (e.SocketErrorCode == SocketError.ConnectionReset)
+        catch (SocketException e) when (e.SocketErrorCode is SocketError.ConnectionReset or SocketError.NotConnected)
         {
             return true;
         }
