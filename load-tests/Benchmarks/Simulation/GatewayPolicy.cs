@@ -18,13 +18,15 @@ internal sealed class GatewayPolicy : IPolicy
     private readonly Model _model;
     private readonly ModelQueue _queue;
     private readonly Backend?[] _backends;
+    private readonly bool _knowsPrefixes;
     private int _generation;
 
     /// <param name="time">The simulation's.</param>
     /// <param name="workload">How many servers and slots; its deadline is what clients ask for.</param>
-    public GatewayPolicy(SimulatedTime time, Workload workload)
+    /// <param name="knowsPrefixes">False when nothing of a prompt tells which conversation it goes on with.</param>
+    public GatewayPolicy(SimulatedTime time, Workload workload, bool knowsPrefixes = true)
     {
-        (_time, _workload) = (time, workload);
+        (_time, _workload, _knowsPrefixes) = (time, workload, knowsPrefixes);
         _model = Gateways.Model(workload.Backends, workload.Slots, new QueueOptions { Timeout = workload.Patience, MaxDepth = 1_000_000, MaxDepthPerKey = 1_000_000 });
         _queue = Gateways.Queue(_model, time);
         _backends = [.. Enumerable.Range(0, workload.Backends).Select(i => Gateways.Backend(i))];
@@ -34,7 +36,7 @@ internal sealed class GatewayPolicy : IPolicy
     public async ValueTask<IGrant?> AcquireAsync(SimulatedRequest request, CancellationToken patience)
     {
         using var body = Gateways.Body(request.Prompt);
-        var asked = Gateways.Request(_model, body, _time, request.Key.ToString(CultureInfo.InvariantCulture), within: _workload.Deadline, prefix: Prefix(request));
+        var asked = Gateways.Request(_model, body, _time, request.Key.ToString(CultureInfo.InvariantCulture), within: _workload.Deadline, prefix: _knowsPrefixes ? Prefix(request) : []);
         var lease = await _queue.AcquireAsync(new QueueTicket(asked), patience);
         return lease.IsAcquired ? new Grant(lease) : null;
     }

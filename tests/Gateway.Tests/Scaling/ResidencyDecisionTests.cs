@@ -181,7 +181,7 @@ public sealed class ResidencyDecisionTests
 
     [Fact]
     public void AnyHistory_KeepsTheBudgetTheGroupsAndTheBusyAndServesEverybody() => Gen.Select(Gen.Int[2, 6], Gen.Int[0, 1 << 30]).Sample(
-        (count, seed) => new World(count, new Random(seed)).Run(), iter: 200);
+        (count, seed) => new World(count, new Random(seed)).Run(), iter: 400);
 
     private static System.Collections.Immutable.ImmutableArray<ResidencyStep> Decide(params ResidentModel[] models) => ResidencyDecision.Decide([.. models], Limits);
 

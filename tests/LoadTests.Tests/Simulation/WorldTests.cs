@@ -18,14 +18,28 @@ public sealed class WorldTests
     [InlineData(2)]
     public void Run_Overload_LightKeysKeepTheirServiceAndNobodyIsServedTooLate(double load)
     {
+        var workload = new Workload { Load = load, Requests = 1200 };
+        var result = World.Run(workload, "gateway", time => new GatewayPolicy(time, workload, knowsPrefixes: false));
+
+        Assert.InRange(result.LightGoodput, 0.97, 1);
+        // Whoever got a slot got his first token in time: the rest was refused before it could waste one.
+        Assert.Equal(result.Of(SimulatedEnd.Answered), (int)Math.Round(result.Goodput * result.Workload.Requests));
+        Assert.Equal(0, result.Of(SimulatedEnd.GaveUp));
+    }
+
+    [Theory]
+    [InlineData(1.3)]
+    [InlineData(2)]
+    public void Run_OverloadOfKnownConversations_WarmPromptsTakeLittleFromLightKeys(double load)
+    {
         var result = Gateway(new Workload { Load = load, Requests = 1200 });
 
-        // Not all of them: a warm prompt of somebody else may go first, within the slack that fairness has.
+        // A warm prompt of somebody else may go first, within the slack that fairness has.
         Assert.InRange(result.LightGoodput, 0.95, 1);
 
-        // Whoever got a slot got his first token in time, the rest was refused before it could waste one; but for one in a hundred whose prompt the server has forgotten meanwhile.
+        // A limit is judged by the server that has read most of the prompt: one in a hundred gets another's slot, or comes when that has forgotten it, and is late.
         var answered = result.Of(SimulatedEnd.Answered);
-        Assert.InRange((int)Math.Round(result.Goodput * result.Workload.Requests), answered - (answered / 50), answered);
+        Assert.InRange((int)Math.Round(result.Goodput * result.Workload.Requests), answered - (answered / 100), answered);
         Assert.Equal(0, result.Of(SimulatedEnd.GaveUp));
     }
 
