@@ -11,6 +11,8 @@ namespace LlmGateway.ProcessManager.Tests.Replicas;
 
 /// <summary>Starting and stopping again and again, with real processes that listen: nothing may be left of it.</summary>
 [Trait("Suite", "Integration")]
+[Collection(nameof(EnduranceTests))]
+[CollectionDefinition(nameof(EnduranceTests), DisableParallelization = true)] // it counts what its own process holds
 public sealed class EnduranceTests : IDisposable
 {
     private const int Ports = 20;

@@ -38,8 +38,8 @@ public sealed class MemoryCage : IDisposable
         }
     }
 
-    /// <summary>Moves a process into it, with what it already holds.</summary>
-    public void Add(int pid) => File.WriteAllText(Path.Join(_folder, "cgroup.procs"), pid.ToString(CultureInfo.InvariantCulture));
+    /// <summary>A process that writes its id here moves in, with what it takes from then on.</summary>
+    public string Members => Path.Join(_folder, "cgroup.procs");
 
     public void Dispose()
     {
