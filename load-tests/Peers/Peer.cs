@@ -17,6 +17,9 @@ internal abstract record Peer(string Name)
     /// <summary>The peer that the others are compared with.</summary>
     public const string Baseline = "nginx";
 
+    /// <summary>Load before the measured one: connections are open.</summary>
+    public virtual TimeSpan WarmUp => TimeSpan.FromSeconds(2);
+
     /// <summary>Starts it in a folder of its own; null when clients go to the first backend directly.</summary>
     public abstract Task<ServerProcess?> StartAsync(PeerSetup setup, string folder, CancellationToken cancellationToken);
 
@@ -116,6 +119,9 @@ internal sealed record HaproxyPeer(string Program) : Peer("haproxy")
 /// <summary>YARP without anything of ours.</summary>
 internal sealed record BareYarpPeer() : Peer("bare yarp")
 {
+    /// <summary>Until its code is compiled as well as it will be; sooner, the start is measured.</summary>
+    public override TimeSpan WarmUp => TimeSpan.FromSeconds(15);
+
     public override async Task<ServerProcess?> StartAsync(PeerSetup setup, string folder, CancellationToken cancellationToken)
     {
         var url = ServerProcess.FreeAddress();
@@ -127,6 +133,9 @@ internal sealed record BareYarpPeer() : Peer("bare yarp")
 /// <summary>The gateway as it ships, with the backends as remote servers and a key: every feature on, traces off.</summary>
 internal sealed record GatewayPeer() : Peer("gateway")
 {
+    /// <summary>Until its code is compiled as well as it will be; sooner, the start is measured.</summary>
+    public override TimeSpan WarmUp => TimeSpan.FromSeconds(15);
+
     /// <summary>The key that clients send to every peer: only the gateway looks at it.</summary>
     public const string Key = "sk-peers";
 

@@ -52,9 +52,9 @@ internal sealed class PeerRun(IReadOnlyList<Peer> peers, IReadOnlyList<PeerCase>
 
             proxy = await peer.StartAsync(new PeerSetup([.. backends.Select(static backend => backend.Url)], one.Slots, one.QueueTimeout), folder, cancellationToken).ConfigureAwait(false);
             using var client = new OpenAiClient(proxy?.Url ?? backends[0].Url, SpawnedGateway.Model, one.Scenario.Mix.Keys, isTextChecked: true, isConnectionNew: proxy is null && one.Scenario.Mix.StreamShare > 0);
-            if (one.WarmUp > TimeSpan.Zero)
+            if (one.HasWarmUp)
             {
-                await new LoadRunner(one.Scenario.Lasting(one.WarmUp) with { Seed = ~one.Scenario.Seed }, client, int.MaxValue).RunAsync(cancellationToken).ConfigureAwait(false);
+                await new LoadRunner(one.Scenario.Lasting(peer.WarmUp) with { Seed = ~one.Scenario.Seed }, client, int.MaxValue).RunAsync(cancellationToken).ConfigureAwait(false);
             }
 
             return await MeasureAsync(peer, one, repeat, proxy, client, cancellationToken).ConfigureAwait(false);

@@ -7,7 +7,7 @@ namespace LlmGateway.Probes;
 /// <summary>A GET; status 200 to 399 passes.</summary>
 internal sealed class HttpProbe : Probe
 {
-    /// <summary>What is read of an answer, so that its connection can be used again; a longer one costs the connection.</summary>
+    /// <summary>What is read of an answer, so that its connection can be used again if the next try is soon; a longer one costs the connection.</summary>
     private const int MaxDrainedBytes = 64 * 1024;
 
     private readonly HttpMessageInvoker _invoker;
@@ -31,6 +31,12 @@ internal sealed class HttpProbe : Probe
         var way = elsewhere && address.UnixSocketPath is not null ? BackendAddress.Remote(_uri) : address;
         var handler = BackendHandler.Create(way, options.Timeout, maxConnections: 1);
         handler.MaxResponseDrainSize = 0; // what is drained, we drain
+        if (options.Period >= BackendHandler.IdleTimeout)
+        {
+            // It would be too old for the next time: closed at once it costs no timers that look for it.
+            handler.PooledConnectionLifetime = TimeSpan.Zero;
+        }
+
         handler.ConnectCallback = (context, cancellationToken) => ConnectOnceAsync(
             way.UnixSocketPath is { } path ? new UnixDomainSocketEndPoint(path) : context.DnsEndPoint, cancellationToken);
         _invoker = new(handler);

@@ -139,16 +139,36 @@ public sealed class HttpProbeTests
         Assert.Empty(Assert.Single(server.Requests).Headers.Authorization.ToString());
     }
 
+    [Fact]
+    public async Task Check_AnotherScheme_IsSpokenAndGetsNoKey()
+    {
+        // Not a server that speaks it: what comes back is no answer.
+        await using var server = await StubServer.StartAsync(200);
+        using var probe = Probe.Create(Patient with { Scheme = "https" }, server.Address, "secret", TimeProvider.System);
+        Assert.Equal(ProbeOutcome.Fail, (await probe.CheckAsync(Ct)).Outcome);
+        Assert.Empty(server.Requests);
+    }
+
     [Theory]
     [InlineData(60 * 1024, 1)]
     [InlineData(1024 * 1024, 2)]
     public async Task Check_Body_IsDrainedUpToALimitSoThatTheConnectionIsUsedAgain(int bytes, int connections)
     {
         await using var server = await StubServer.StartAsync(200, new string('x', bytes));
-        using var probe = Probe.Create(Patient, server.Address, null, TimeProvider.System);
+        using var probe = Probe.Create(Patient with { Period = TimeSpan.FromSeconds(1) }, server.Address, null, TimeProvider.System);
         await probe.CheckAsync(Ct);
         await probe.CheckAsync(Ct);
         Assert.Equal(connections, server.Requests.Select(request => request.Connection).Distinct().Count());
+    }
+
+    [Fact]
+    public async Task Check_NextTryIsTooFarAway_ClosesTheConnection()
+    {
+        await using var server = await StubServer.StartAsync(200);
+        using var probe = Probe.Create(Patient with { Period = BackendHandler.IdleTimeout }, server.Address, null, TimeProvider.System);
+        await probe.CheckAsync(Ct);
+        await probe.CheckAsync(Ct);
+        Assert.Equal(2, server.Requests.Select(request => request.Connection).Distinct().Count());
     }
 
     internal static int ClosedPort()

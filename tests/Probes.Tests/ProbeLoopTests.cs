@@ -11,6 +11,17 @@ public sealed class ProbeLoopTests
     private static CancellationToken Ct => TestContext.Current.CancellationToken;
 
     [Fact]
+    public void Together_AnyWait_EndsAtAHundredthOfThePeriodAndIsHardlyMoved() =>
+        Gen.Select(Gen.Double[0.05, 60], Gen.Double[0, 1.1], Gen.Double[0, 100_000]).Sample((seconds, part, past) =>
+        {
+            var (period, now) = (TimeSpan.FromSeconds(seconds), TimeSpan.FromSeconds(past));
+            var wait = ProbeLoop.Together(period * part, now, period);
+            var grain = period.Ticks / 100;
+            Assert.InRange(wait - (period * part), -period / 199, TimeSpan.FromTicks(Math.Max(TimeSpan.TicksPerMillisecond, (grain / 2) + 1)));
+            Assert.True(wait == TimeSpan.FromMilliseconds(1) || (now + wait).Ticks % grain == 0, $"{wait} after {now} is not on the grid");
+        });
+
+    [Fact]
     public void Jittered_AnyRandom_StaysWithinTenPercent() =>
         Gen.Select(Gen.Double[0.05, 3600], Gen.Double[0, 0.999999]).Sample((period, random) =>
         {

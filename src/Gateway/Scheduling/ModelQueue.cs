@@ -45,7 +45,7 @@ internal sealed class ModelQueue : IDisposable
         _pool = new SlotPool(model, time, random);
         _admission = new Admission(_room, _pool.Backends, _clocks, time, random);
         _waits = new Waits(model.Queue, _clocks, _admission, time);
-        _turns = new Turns(_room, _pool.Backends, _waits.IsLate, waiter => _waits.InAll(waiter) > StarvationGuard.Patience);
+        _turns = new Turns(_room, _pool.Backends, _waits.IsLate, _admission.IsTooLate, waiter => _waits.InAll(waiter) > StarvationGuard.Patience);
         _wake = time.CreateTimer(static queue => ((ModelQueue)queue!).Wake(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
     }
 
@@ -239,7 +239,6 @@ internal sealed class ModelQueue : IDisposable
             isQuarantined = _pool.Return(lease, ref decisions);
             Touch();
             lease.Flow!.Ledger.Running--;
-            lease.Flow.Running--;
             lease.Flow.Band.Charge(lease.Flow, _admission.Learn(lease) - lease.Ticket!.Cost);
             HandOut_NeedsLock(ref decisions);
             Arm_NeedsLock();
@@ -377,7 +376,6 @@ internal sealed class ModelQueue : IDisposable
     {
         var lease = _pool.Take(this, ticket, flow, slots, waited);
         flow.Ledger.Running++;
-        flow.Running++;
         flow.Band.Charge(flow, ticket.Cost);
         return lease;
     }

@@ -56,9 +56,6 @@ internal sealed class QueueTicket(InferenceRequest request) : IDisposable
     /// <summary>Tokens of the prompt, estimated.</summary>
     internal double Prompt { get; set; }
 
-    /// <summary>Those of them that no server had read when it came.</summary>
-    internal double Unread { get; set; }
-
     /// <summary>What it will cost, estimated when it came; see <see cref="Order.TokenCost"/>.</summary>
     internal double Cost { get; set; }
 

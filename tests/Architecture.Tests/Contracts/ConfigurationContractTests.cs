@@ -1,3 +1,6 @@
+using System.Text.Json.Nodes;
+using System.Text.RegularExpressions;
+using LlmGateway.Architecture.Tests.Sources;
 using LlmGateway.Gateway.Models;
 
 namespace LlmGateway.Architecture.Tests.Contracts;
@@ -30,6 +33,27 @@ public sealed class ConfigurationContractTests
         Assert.NotEmpty(examples);
         Assert.All(examples, file => Assert.Empty(ConfigurationFile.Load(file, []).Errors));
     }
+
+    /// <summary>R10: an option that no test sets may do nothing, and nobody would know.</summary>
+    [Fact]
+    public void Options_EachOfThem_IsSetByATest()
+    {
+        var tests = string.Join('\n', SourceFile.Below("tests", ".cs").Where(file => !file.Path.Contains("Architecture.Tests", StringComparison.Ordinal)).Select(file => file.Text));
+        var names = Properties(JsonNode.Parse(ConfigurationSchema.Generate())).Where(name => name != "$schema").Distinct().ToList();
+        Assert.True(names.Count > 90, "too few to be all of them");
+        Rule.Holds(names
+            .Where(name => !Regex.IsMatch(tests, $"\"{name}\\\\?\"|\\b{name} = |(:|__){name}\\b"))
+            .Select(name => $"no test sets the option {name}"));
+    }
+
+    private static IEnumerable<string> Properties(JsonNode? node) => node switch
+    {
+        JsonObject known => known
+            .SelectMany(pair => Properties(pair.Value))
+            .Concat(known["properties"] is JsonObject properties ? properties.Select(pair => pair.Key) : []),
+        JsonArray list => list.SelectMany(Properties),
+        _ => [],
+    };
 
     private static string Root()
     {

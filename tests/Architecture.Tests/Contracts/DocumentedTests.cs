@@ -21,6 +21,19 @@ public sealed partial class DocumentedTests
         Assert.NotEmpty(TestName().Matches(text));
     }
 
+    [Theory]
+    [InlineData("docs/requirements.md")]
+    [InlineData("docs/faults.md")]
+    public void Rows_OfADocument_HaveANumberOfTheirOwn(string document) =>
+        Rule.Holds(FirstCell().Matches(SourceFile.Below("docs", ".md").Single(file => file.Path == document).Text)
+            .SelectMany(match => match.Groups[1].Value.Split(','), (_, number) => number.Trim())
+            .GroupBy(number => number)
+            .Where(rows => rows.Count() > 1)
+            .Select(rows => $"{document} has {rows.Count()} rows for {rows.Key}"));
+
+    [GeneratedRegex(@"^\| (R?[0-9][^|]*) \|", RegexOptions.Multiline)]
+    private static partial Regex FirstCell();
+
     [GeneratedRegex(@"`([A-Z][A-Za-z0-9]*Tests)(?:\.([A-Za-z0-9_]+))?`")]
     private static partial Regex TestName();
 }

@@ -83,6 +83,36 @@ public sealed class FloodTests
     }
 
     [Fact(Timeout = 60_000)]
+    public async Task BodyThatDrips_IsCutWith408AfterItsTime()
+    {
+        await using var gateway = await GatewayProcess.StartAsync("""{ "Gateway": { "BodyTimeout": "2s" }, "Models": { "m": { "Kind": "simulator" } } }""", Ct);
+        using var socket = await SendAsync(gateway.DataUrl, "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10000000\r\n\r\n{");
+        var answer = ReadAsync(socket);
+
+        // Fast enough for the least rate that the server asks for, and yet without an end.
+        using var drip = new PeriodicTimer(TimeSpan.FromMilliseconds(100));
+        while (!answer.IsCompleted && await drip.WaitForNextTickAsync(Ct))
+        {
+            await TrySendAsync(socket, new byte[1000]);
+        }
+
+        Assert.StartsWith("HTTP/1.1 408 ", await answer, StringComparison.Ordinal);
+    }
+
+    [Fact(Timeout = 60_000)]
+    public async Task Connection_BeyondTheMost_IsClosedAtOnce()
+    {
+        await using var gateway = await GatewayProcess.StartAsync("""{ "Gateway": { "MaxConnections": 2 }, "Models": { "m": { "Kind": "simulator" } } }""", Ct);
+        using var one = await SendAsync(gateway.DataUrl, "GET /v1/models HTTP/1.1\r\n");
+        using var two = await SendAsync(gateway.DataUrl, "GET /v1/models HTTP/1.1\r\n");
+        using var three = await SendAsync(gateway.DataUrl, "GET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        Assert.Empty(await ReadAsync(three));
+
+        await TrySendAsync(two, "Host: localhost\r\nConnection: close\r\n\r\n"u8.ToArray());
+        Assert.StartsWith("HTTP/1.1 200 ", await ReadAsync(two), StringComparison.Ordinal);
+    }
+
+    [Fact(Timeout = 60_000)]
     public async Task ManagementListener_HeadThatStallsOrIsTooLarge_IsCutSoon()
     {
         await using var gateway = await GatewayProcess.StartAsync("""{ "Models": {} }""", Ct);
@@ -126,6 +156,18 @@ public sealed class FloodTests
         await socket.ConnectAsync(url.Host, url.Port, Ct);
         await socket.SendAsync(Encoding.ASCII.GetBytes(text), Ct);
         return socket;
+    }
+
+    private static async Task TrySendAsync(Socket socket, byte[] bytes)
+    {
+        try
+        {
+            await socket.SendAsync(bytes, Ct);
+        }
+        catch (SocketException)
+        {
+            // Cut.
+        }
     }
 
     private static async Task<string> ReadAsync(Socket socket)

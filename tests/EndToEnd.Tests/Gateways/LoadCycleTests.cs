@@ -46,7 +46,7 @@ public sealed class LoadCycleTests
         var metrics = await gateway.Management.GetStringAsync(new Uri("metrics", UriKind.Relative), Ct);
         var own = $"/proc/{gateway.Process.Id.ToString(CultureInfo.InvariantCulture)}";
         return (
-            metrics.Split('\n').Count(line => line.StartsWith("llmgateway_", StringComparison.Ordinal)),
+            metrics.Split('\n').Count(line => line.Contains("=\"m\"", StringComparison.Ordinal) || line.Contains("=\"m/", StringComparison.Ordinal)), // others come when their kind is first seen
             Directory.GetFileSystemEntries($"{own}/fd").Length,
             Directory.GetDirectories($"{own}/task").Length,
             gateway.Descendants().Count);

@@ -110,6 +110,60 @@ public sealed class DeadlineTests : IDisposable
     }
 
     [Fact]
+    public async Task Slot_OfAServerThatMustReadTheWholePrompt_IsForOthers()
+    {
+        foreach (var tokens in new[] { 100, 400, 1000 })
+        {
+            await LearnAsync(TimeSpan.FromMilliseconds(200), tokens, TimeSpan.FromMilliseconds(tokens));
+        }
+
+        _queue.Update(Servers.Snapshot(Servers.Entry(Servers.Backend(0), 1), Servers.Entry(Servers.Backend(1), 1)));
+        ImmutableArray<PrefixLink> chain = [new(1, 20_000), new(2, 39_000), new(3, 40_000)];
+        var first = await _queue.AcquireAsync(new QueueTicket(Asked.Of(Model, bytes: 39_000, prefix: chain[..2])), CancellationToken.None);
+        var warm = first.Backend;
+        End(first);
+        var held = await HoldAsync(2);
+
+        // 10,000 tokens take ten seconds, the 250 that the one server has not read a quarter of one.
+        var hurried = Hurried();
+        var patient = Ask();
+        End(held.Find(lease => lease.Backend != warm)!);
+        var other = await patient.WaitAsync(TestContext.Current.CancellationToken);
+        Assert.False(hurried.IsCompleted);
+        End(held.Find(lease => lease.Backend == warm)!);
+        Assert.Equal(warm, (await hurried.WaitAsync(TestContext.Current.CancellationToken)).Backend);
+
+        // Nor does it take such a slot when it comes and finds it free.
+        End(other);
+        var next = Hurried();
+        Assert.False(next.IsCompleted);
+        End(await hurried);
+        Assert.Equal(warm, (await next.WaitAsync(TestContext.Current.CancellationToken)).Backend);
+
+        Task<SlotLease> Hurried() => _queue.AcquireAsync(
+            new QueueTicket(Asked.Of(Model, bytes: 40_000, prefix: chain, within: TimeSpan.FromSeconds(1), arrivedAt: _time.GetTimestamp())), CancellationToken.None).AsTask();
+    }
+
+    [Fact]
+    public async Task Slot_OfTheServerThatReadThePrompt_IsNoneAnyMore_RefusesWhomNoOtherServesInTime()
+    {
+        foreach (var tokens in new[] { 100, 400, 1000 })
+        {
+            await LearnAsync(TimeSpan.FromMilliseconds(200), tokens, TimeSpan.FromMilliseconds(tokens));
+        }
+
+        ImmutableArray<PrefixLink> chain = [new(1, 39_000)];
+        End(await _queue.AcquireAsync(new QueueTicket(Asked.Of(Model, bytes: 39_000, prefix: chain)), CancellationToken.None));
+        await HoldAsync(Slots);
+        var hurried = _queue.AcquireAsync(
+            new QueueTicket(Asked.Of(Model, bytes: 40_000, prefix: chain, within: TimeSpan.FromSeconds(1), arrivedAt: _time.GetTimestamp())), CancellationToken.None).AsTask();
+        Assert.False(hurried.IsCompleted);
+
+        _queue.Update(Servers.Snapshot(Servers.Entry(Servers.Backend(0), 1)));
+        Assert.Equal("deadline_unreachable", (await hurried.WaitAsync(TestContext.Current.CancellationToken)).Refusal?.Code);
+    }
+
+    [Fact]
     public async Task Slot_ComesTooLateForThePrompt_GoesToTheNext()
     {
         foreach (var tokens in new[] { 100, 400, 1000 })

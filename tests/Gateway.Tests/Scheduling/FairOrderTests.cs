@@ -95,6 +95,26 @@ public sealed class FairOrderTests : IDisposable
     }
 
     [Fact]
+    public async Task Keys_AFewAtOnce_GoBeforeALineWithinTwoUsualCosts()
+    {
+        for (var i = 0; i < 100; i++)
+        {
+            Ask("hog");
+        }
+
+        Ask("a");
+        Ask("a");
+        Ask("b");
+        Ask("a");
+        Ask("a");
+        Ask("a");
+        Ask("a");
+
+        // In order of arrival, until one is so far ahead of the hog that it is the hog's turn.
+        Assert.Equal(["a", "a", "b", "a", "hog", "a", "hog", "a"], (await ServeAsync(8)).Select(served => served.Key));
+    }
+
+    [Fact]
     public async Task Keys_ByWeight_ShareWhatIsServed()
     {
         for (var i = 0; i < 300; i++)
@@ -236,10 +256,10 @@ public sealed class FairOrderTests : IDisposable
     public async Task Keys_RunningAndWaiting_AreInTheStatus()
     {
         Ask("a");
-        Ask("a");
+        Ask("b");
         Ask("b");
         await ServeAsync(1);
-        Assert.Equal([new KeyStatus("a", 1, 1), new KeyStatus("b", 1, 0)], _queue.Status().Keys.OrderBy(key => key.Key));
+        Assert.Equal([new KeyStatus("a", 0, 1), new KeyStatus("b", 2, 0)], _queue.Status().Keys.OrderBy(key => key.Key));
     }
 
     public void Dispose() => _queue.Dispose();

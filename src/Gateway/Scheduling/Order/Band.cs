@@ -5,6 +5,12 @@ namespace LlmGateway.Gateway.Scheduling.Order;
 /// <summary>Those of one priority that wait: a line for each key, the least served key first. Guarded by the queue's lock.</summary>
 internal sealed class Band(Priority priority)
 {
+    /// <summary>Requests of a key that are many, as are more than half of all.</summary>
+    private const int Few = 8;
+
+    /// <summary>By how many usual costs keys may differ in what they were served and still be equals.</summary>
+    private const double EqualWithin = 2;
+
     private readonly Dictionary<string, Flow> _flows = new(StringComparer.Ordinal);
     private readonly IndexedHeap<Flow, Flow.LeastServed> _order = new();
     private readonly WaiterList<Waiter.ByBand> _line = new();
@@ -105,6 +111,37 @@ internal sealed class Band(Priority priority)
         _level = Math.Max(Level, _order.Count == 0 ? Math.Min(before, flow.Served) : 0);
     }
 
-    /// <summary>The keys that wait, the least served first; see <see cref="IndexedHeap{T, TOrder}.Peek"/>.</summary>
-    public int Peek(Span<Flow?> flows) => _order.Peek(flows);
+    /// <summary>The keys that wait, whose turn it is first; see <see cref="IndexedHeap{T, TOrder}.Peek"/>.</summary>
+    /// <remarks>
+    /// Those that have been served nearly as little as the least served count as equals, and among equals a crowd comes last: so a few requests at once
+    /// cost a key that asks for less than its share no more than the next slots that come free. A long line waits for itself anyhow.
+    /// </remarks>
+    public int Peek(Span<Flow?> flows)
+    {
+        var found = _order.Peek(flows);
+        if (found < 2)
+        {
+            return found;
+        }
+
+        // Sorted by insertion: there are a handful.
+        var most = flows[0]!.Served + (EqualWithin * Cost / Count);
+        for (var next = 1; next < found && flows[next]!.Served <= most; next++)
+        {
+            var (flow, at) = (flows[next]!, next);
+            for (; at > 0 && ComesBefore(flow, flows[at - 1]!); at--)
+            {
+                flows[at] = flows[at - 1];
+            }
+
+            flows[at] = flow;
+        }
+
+        return found;
+    }
+
+    private bool ComesBefore(Flow a, Flow b) =>
+        IsCrowd(a) != IsCrowd(b) ? IsCrowd(b) : a.Line.First!.Ticket.Number < b.Line.First!.Ticket.Number;
+
+    private bool IsCrowd(Flow flow) => flow.Count > Few || 2 * flow.Count > Count;
 }

@@ -20,9 +20,6 @@ internal sealed class Flow(Band band, KeyLedger ledger)
     /// <summary>Slots that its waiters ask for together.</summary>
     public int Slots { get; private set; }
 
-    /// <summary>Its requests that hold slots. Whoever changes it charges the flow afterwards: its place in the order depends on it.</summary>
-    public int Running { get; set; }
-
     public void Enter(Waiter waiter)
     {
         Line.Enter(waiter);
@@ -43,14 +40,10 @@ internal sealed class Flow(Band band, KeyLedger ledger)
     /// <summary>Puts a cost on the account; a negative one gives it back.</summary>
     public void Charge(double cost) => Served += cost / Ledger.Weight;
 
-    /// <summary>Orders by least served, then by who has the fewest slots, then by who has waited longest.</summary>
-    /// <remarks>One that comes back after a while starts level with the least served: it need not wait for one more of theirs.</remarks>
+    /// <summary>Orders by least served, then by who has waited longest.</summary>
     internal readonly struct LeastServed : IHeapOrder<Flow>
     {
-        public static bool Before(Flow a, Flow b) =>
-            a.Served != b.Served ? a.Served < b.Served
-            : a.Running != b.Running ? a.Running < b.Running
-            : a.Line.First!.Ticket.Number < b.Line.First!.Ticket.Number;
+        public static bool Before(Flow a, Flow b) => a.Served != b.Served ? a.Served < b.Served : a.Line.First!.Ticket.Number < b.Line.First!.Ticket.Number;
 
         public static ref int Place(Flow item) => ref item._place;
     }

@@ -7,12 +7,13 @@ namespace LlmGateway.Gateway.Scheduling.Order;
 /// <param name="Backend">Whose slots he gets; null when his time is over.</param>
 internal readonly record struct Turn(Waiter Waiter, BackendSlots? Backend);
 
-/// <summary>Who is next: the highest band that waits, in it the least served key, of that key whoever came first. Guarded by the queue's lock.</summary>
+/// <summary>Who is next: the highest band that waits, in it a least served key (<see cref="Band.Peek"/>), of that key whoever came first. Guarded by the queue's lock.</summary>
 /// <remarks>
 /// One that needs several slots collects them on one backend: nobody behind it takes those, but the slots of other backends are free for all. One that a
-/// backend has failed lets others take that backend's slots. So nobody waits while a slot is free that may be his.
+/// backend has failed, or whose limit is too short for a server that must read its whole prompt, lets others take that backend's slots. So nobody waits
+/// while a slot is free that may be his.
 /// </remarks>
-internal sealed class Turns(WaitingRoom room, List<BackendSlots> backends, Func<Waiter, bool> isLate, Func<Waiter, bool> isStarving)
+internal sealed class Turns(WaitingRoom room, List<BackendSlots> backends, Func<Waiter, bool> isLate, Func<QueueTicket, BackendSlots, bool> isTooLateOn, Func<Waiter, bool> isStarving)
 {
     /// <summary>Keys, and requests of each, that are looked at for one slot when those before them can't use it.</summary>
     private const int MostKeys = 8;
@@ -46,10 +47,10 @@ internal sealed class Turns(WaitingRoom room, List<BackendSlots> backends, Func<
 
     /// <summary>The backend for one who need not wait for others, or null.</summary>
     public BackendSlots? Place(QueueTicket ticket) =>
-        Affinity.Prefer(ticket, ticket.HasFailed ? PlaceElsewhere(ticket) : LeastBusy.Pick(backends, ticket.Request.Slots, _rotation++), backends);
+        Affinity.Prefer(ticket, ticket.HasFailed || ticket.FirstTokenWithin is not null ? PlaceWhereItMay(ticket) : LeastBusy.Pick(backends, ticket.Request.Slots, _rotation++), backends);
 
     // A method of its own: its closure would cost every request an allocation.
-    private BackendSlots? PlaceElsewhere(QueueTicket ticket) =>
+    private BackendSlots? PlaceWhereItMay(QueueTicket ticket) =>
         LeastBusy.Pick(backends, ticket.Request.Slots, _rotation++, slots => !MayUse(ticket, slots));
 
     private Turn? NextFor(BackendSlots free)
@@ -149,9 +150,9 @@ internal sealed class Turns(WaitingRoom room, List<BackendSlots> backends, Func<
 
         // Unfairness is bounded twice: by the service that one key may be ahead of another, and by how often one is overtaken.
         var slack = first.Flow!.Served + (Slack * band.Cost / band.Count);
-        for (var i = from; i < found && _flows[i]!.Served <= slack; i++)
+        for (var i = from; i < found; i++)
         {
-            var waiter = _flows[i]!.Line.First;
+            var waiter = _flows[i]!.Served <= slack ? _flows[i]!.Line.First : null;
             for (var seen = 0; waiter is not null && seen < MostOfAKey; seen++, waiter = WaiterList<Waiter.ByFlow>.After(waiter))
             {
                 if (waiter.Ticket.Request.Slots == 1 && Affinity.Of(waiter.Ticket, free) > 0 && MayUse(waiter.Ticket, free) && !isLate(waiter))
@@ -168,7 +169,7 @@ internal sealed class Turns(WaitingRoom room, List<BackendSlots> backends, Func<
     /// <summary>Where one that needs several slots collects them: the backend with the most of them, and that one from then on.</summary>
     private BackendSlots Collect(Waiter waiter)
     {
-        if (waiter.CollectsOn is { Capacity: > 0 } known)
+        if (waiter.CollectsOn is { Capacity: > 0 } known && MayUse(waiter.Ticket, known))
         {
             return known;
         }
@@ -185,7 +186,9 @@ internal sealed class Turns(WaitingRoom room, List<BackendSlots> backends, Func<
         return waiter.CollectsOn = best!;
     }
 
+    private bool MayUse(QueueTicket ticket, BackendSlots slots) => !isTooLateOn(ticket, slots) && MayRetry(ticket, slots);
+
     /// <summary>One that fails fast is also the least busy: without this it would get the retry as well.</summary>
-    private bool MayUse(QueueTicket ticket, BackendSlots slots) =>
+    private bool MayRetry(QueueTicket ticket, BackendSlots slots) =>
         !ticket.FailedBy(slots.Backend) || !backends.Exists(other => other.Capacity > 0 && !ticket.FailedBy(other.Backend));
 }

@@ -20,7 +20,6 @@ internal sealed class Admission(WaitingRoom room, List<BackendSlots> backends, Q
     {
         var request = ticket.Request;
         ticket.Prompt = request.Body.Length * _estimate.TokensPerByte;
-        ticket.Unread = Math.Max(0, ticket.Prompt - (MostRead(ticket) * _estimate.TokensPerByte));
         ticket.Cost = TokenCost.Estimate(ticket.Prompt, request.Slots, request.MaxTokens, ledger.MeanCompletion);
     }
 
@@ -44,14 +43,16 @@ internal sealed class Admission(WaitingRoom room, List<BackendSlots> backends, Q
             _ when !isNew => null,
             _ when room.Count >= limits.MaxDepth || room.Bytes + request.Body.Length > limits.MaxBytes => ApiErrors.QueueFull(retryAfter),
             _ when request.HasKey && flow.Ledger.Waiting >= limits.MaxDepthPerKey => ApiErrors.QueueFull(retryAfter),
-            _ when foretold is not null && IsTooLong(wait, Patience(request, ticket, limits.Timeout)) => ApiErrors.DeadlineUnreachable(retryAfter),
+            _ when foretold is not null && IsTooLong(wait, Patience(ticket, limits.Timeout)) => ApiErrors.DeadlineUnreachable(retryAfter),
             _ => null,
         };
     }
 
-    /// <summary>True when the client's own limit can't be met any more, however soon a slot is had: it is over, or the prompt alone takes longer.</summary>
-    public bool IsHopeless(QueueTicket ticket) => ticket.FirstTokenWithin is { } within
-        && (time.GetElapsedTime(ticket.Request.ArrivedAt) >= within || (_estimate.IsTrusted && Patience(ticket.Request, ticket, TimeSpan.MaxValue) < TimeSpan.Zero));
+    /// <summary>True when the client's own limit can't be met any more, however soon a slot is had and wherever: it is over, or the prompt alone takes longer.</summary>
+    public bool IsHopeless(QueueTicket ticket) => ticket.FirstTokenWithin is not null && IsTooLate(ticket, MostRead(ticket));
+
+    /// <summary>True when a slot of that backend, had now, would come too late for the client's own limit: its server would have to read too much of the prompt first.</summary>
+    public bool IsTooLate(QueueTicket ticket, BackendSlots slots) => ticket.FirstTokenWithin is not null && IsTooLate(ticket, Affinity.Of(ticket, slots));
 
     /// <summary>What to tell one who can't be served: the wait of one who came now.</summary>
     public TimeSpan RetryAfter(Flow flow, int slots) => RetryAfter(Wait(flow, slots));
@@ -90,14 +91,19 @@ internal sealed class Admission(WaitingRoom room, List<BackendSlots> backends, Q
     /// <summary>Compares a wait that has ended with what was foretold about it.</summary>
     public void Waited(TimeSpan foretold, TimeSpan waited) => _estimate.Waited(foretold, waited);
 
+    private bool IsTooLate(QueueTicket ticket, int read) =>
+        Left(ticket) is var left && (left <= TimeSpan.Zero || (_estimate.IsTrusted && left < FirstToken(ticket, read)));
+
+    /// <summary>What is left of the client's own limit.</summary>
+    private TimeSpan Left(QueueTicket ticket) => ticket.FirstTokenWithin!.Value - time.GetElapsedTime(ticket.Request.ArrivedAt);
+
+    /// <summary>From the grant to the first token, on a server that has read so many bytes of the prompt.</summary>
+    private TimeSpan FirstToken(QueueTicket ticket, int read) =>
+        TimeSpan.FromSeconds(_estimate.FirstToken(ticket.Prompt * Math.Max(0, 1 - ((double)read / Math.Max(1, ticket.Request.Body.Length)))));
+
     /// <summary>How long one may wait and still be served in time.</summary>
-    private TimeSpan Patience(InferenceRequest request, QueueTicket ticket, TimeSpan most)
-    {
-        var own = ticket.FirstTokenWithin is { } within
-            ? within - time.GetElapsedTime(request.ArrivedAt) - TimeSpan.FromSeconds(_estimate.FirstToken(ticket.Unread))
-            : most;
-        return own < most ? own : most;
-    }
+    private TimeSpan Patience(QueueTicket ticket, TimeSpan most) =>
+        ticket.FirstTokenWithin is not null && Left(ticket) - FirstToken(ticket, MostRead(ticket)) is var own && own < most ? own : most;
 
     /// <summary>Waits have lately been longer than foretold: twice that is allowed for, but no more than a fifth of the patience.</summary>
     private bool IsTooLong(TimeSpan wait, TimeSpan patience)
