@@ -159,7 +159,8 @@ public sealed class DeadlineTests : IDisposable
             new QueueTicket(Asked.Of(Model, bytes: 40_000, prefix: chain, within: TimeSpan.FromSeconds(1), arrivedAt: _time.GetTimestamp())), CancellationToken.None).AsTask();
         Assert.False(hurried.IsCompleted);
 
-        _queue.Update(Servers.Snapshot(Servers.Entry(Servers.Backend(0), 1)));
+        // Another process in its place has read nothing.
+        _queue.Update(Servers.Snapshot(Servers.Entry(Servers.Backend(generation: 1), 1)));
         Assert.Equal("deadline_unreachable", (await hurried.WaitAsync(TestContext.Current.CancellationToken)).Refusal?.Code);
     }
 

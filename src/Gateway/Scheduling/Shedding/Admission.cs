@@ -112,13 +112,13 @@ internal sealed class Admission(WaitingRoom room, List<BackendSlots> backends, Q
         return wait + (usual < patience / 5 ? usual : patience / 5) > patience;
     }
 
-    /// <summary>Bytes of the prompt that some server has read: it may not have to be read again.</summary>
+    /// <summary>Bytes of the prompt that some server which takes work has read: it may not have to be read again.</summary>
     private int MostRead(QueueTicket ticket)
     {
         var most = 0;
         for (var i = 0; ticket.HasPrefix && i < backends.Count; i++)
         {
-            most = Math.Max(most, Affinity.Of(ticket, backends[i]));
+            most = backends[i].IsReady ? Math.Max(most, Affinity.Of(ticket, backends[i])) : most;
         }
 
         return most;
