@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Net.Http.Json;
 using LlmGateway.TestKit;
 using LlmGateway.TestKit.Gateways;
@@ -47,6 +48,7 @@ public sealed class PoolFaultTests
         }
 
         Assert.Empty(await traffic.StopAsync(Ct));
+        TestContext.Current.TestOutputHelper?.WriteLine($"three times away and back: {traffic.Count} requests, none failed, no restart");
         Assert.Equal(before, (await gateway.StatusAsync(Ct)).Replicas.Select(replica => replica.Pid));
         Assert.Equal(0, await gateway.MetricAsync("llmgateway_process_restarts_total", Ct));
     }
@@ -59,6 +61,7 @@ public sealed class PoolFaultTests
         await using var traffic = LiveTraffic.Start(gateway.Data, 12, "demo", 10);
         await Eventually.TrueAsync(() => traffic.Count >= 24, "traffic", Ct);
 
+        var died = Stopwatch.StartNew();
         victims.ForEach(victim => ChildProcess.Signal(victim.Pid!.Value, SigKill));
         var mostLoading = 0;
         await gateway.UntilAsync(
@@ -68,10 +71,13 @@ public sealed class PoolFaultTests
                 return victims.All(victim => status.Replica(victim.Backend) is { State: "ready", Pid: var pid } && pid != victim.Pid);
             },
             "the dead to be back", Ct, TimeSpan.FromSeconds(60));
+        died.Stop();
         var since = traffic.Count;
         await Eventually.TrueAsync(() => traffic.Count >= since + 24, "traffic afterwards", Ct);
 
         var broken = await traffic.StopAsync(Ct);
+        TestContext.Current.TestOutputHelper?.WriteLine(
+            $"three of six killed: back after {died.Elapsed.TotalSeconds:0.0} s, at most {mostLoading} loading at once; {traffic.Count} requests, {broken.Count} streams broke, all honestly, none else failed");
         Assert.True(broken.Count <= 6, $"{broken.Count} broken, but only six slots died");
         Assert.All(broken, answer => Assert.True(answer.IsBrokenHonestly && victims.Any(victim => victim.Backend == answer.Backend), answer.ToString()));
         Assert.True(traffic.Closed <= broken.Count, $"{traffic.Closed} connections ended under a request, but only {broken.Count} streams broke");

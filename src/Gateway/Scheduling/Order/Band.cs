@@ -5,11 +5,11 @@ namespace LlmGateway.Gateway.Scheduling.Order;
 /// <summary>Those of one priority that wait: a line for each key, the least served key first. Guarded by the queue's lock.</summary>
 internal sealed class Band(Priority priority)
 {
-    /// <summary>Requests of a key that are many, as are more than half of all.</summary>
+    /// <summary>Requests of a key that are few, if they are no more than half of all.</summary>
     private const int Few = 8;
 
-    /// <summary>By how many usual costs keys may differ in what they were served and still be equals.</summary>
-    private const double EqualWithin = 2;
+    /// <summary>By how many usual costs a key with few may be ahead of the least served and still go first.</summary>
+    private const double Slack = 4;
 
     private readonly Dictionary<string, Flow> _flows = new(StringComparer.Ordinal);
     private readonly IndexedHeap<Flow, Flow.LeastServed> _order = new();
@@ -113,8 +113,8 @@ internal sealed class Band(Priority priority)
 
     /// <summary>The keys that wait, whose turn it is first; see <see cref="IndexedHeap{T, TOrder}.Peek"/>.</summary>
     /// <remarks>
-    /// Those that have been served nearly as little as the least served count as equals, and among equals a crowd comes last: so a few requests at once
-    /// cost a key that asks for less than its share no more than the next slots that come free. A long line waits for itself anyhow.
+    /// The least served is first, but those with few requests go before it, in order of arrival, while they are not much further: so a few at once cost a
+    /// key that asks for less than its share no more than the next slots that come free. A long line waits for itself anyhow.
     /// </remarks>
     public int Peek(Span<Flow?> flows)
     {
@@ -125,11 +125,11 @@ internal sealed class Band(Priority priority)
         }
 
         // Sorted by insertion: there are a handful.
-        var most = flows[0]!.Served + (EqualWithin * Cost / Count);
+        var most = flows[0]!.Served + (Slack * Cost / Count);
         for (var next = 1; next < found && flows[next]!.Served <= most; next++)
         {
             var (flow, at) = (flows[next]!, next);
-            for (; at > 0 && ComesBefore(flow, flows[at - 1]!); at--)
+            for (; at > 0 && HasFew(flow) && !(HasFew(flows[at - 1]!) && flows[at - 1]!.CameBefore(flow)); at--)
             {
                 flows[at] = flows[at - 1];
             }
@@ -140,8 +140,5 @@ internal sealed class Band(Priority priority)
         return found;
     }
 
-    private bool ComesBefore(Flow a, Flow b) =>
-        IsCrowd(a) != IsCrowd(b) ? IsCrowd(b) : a.Line.First!.Ticket.Number < b.Line.First!.Ticket.Number;
-
-    private bool IsCrowd(Flow flow) => flow.Count > Few || 2 * flow.Count > Count;
+    private bool HasFew(Flow flow) => flow.Count <= Few && 2 * flow.Count <= Count;
 }
