@@ -28,6 +28,7 @@ internal static class ExitCauseClassifier
     private const int SigInt = 2;
     private const int SigQuit = 3;
     private const int SigIll = 4;
+    private const int SigBus = 7; // Linux's number
     private const int SigKill = 9;
     private const int SigTerm = 15;
 
@@ -74,6 +75,7 @@ internal static class ExitCauseClassifier
         return cause switch
         {
             ExitCause.Requested => "Ended as asked.",
+            ExitCause.Crash when signal is SigBus && OperatingSystem.IsLinux() => "Ended by signal 7 (SIGBUS): a file that it had mapped was cut short or could not be read. Was the model file replaced while it was in use? Put a new one beside it and rename it over the old one.",
             ExitCause.Crash when signal is not null => $"Ended by signal {signal}. If it comes back, update llama-server or report the crash there with the captured output.",
             ExitCause.Crash => $"Ended with exit code {code}. Read the captured output.",
             ExitCause.Oom => "Memory did not suffice. Use fewer replicas, a smaller context (-c), --cache-ram or model, or give the machine more memory." + said,

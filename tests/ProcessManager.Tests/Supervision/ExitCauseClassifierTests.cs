@@ -53,6 +53,13 @@ public sealed class ExitCauseClassifierTests
     }
 
     [Fact]
+    public void AdviceFor_BusError_AsksForTheModelFile()
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "signal 7 is another one elsewhere");
+        Assert.Contains("model file replaced", ExitCauseClassifier.AdviceFor(ExitCause.Crash, null, 7, null), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Fault17_Read_GpuMemoryBeforeLoadError_IsVramAndNotTheModel() =>
         Assert.Equal(ExitCause.Vram, ExitCauseClassifier.Read(
             ReplicaKind.LlamaServer,
