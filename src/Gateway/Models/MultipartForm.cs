@@ -87,11 +87,15 @@ internal static class MultipartForm
                     return null;
                 }
 
-                name = HeaderUtilities.RemoveQuotes(disposition.Name).ToString();
-                isFile = disposition.FileName.Length > 0 || disposition.FileNameStar.Length > 0;
+                name = Parameter(disposition, "name");
+                isFile = Parameter(disposition, "filename").Length > 0 || Parameter(disposition, "filename*").Length > 0;
             }
         }
 
         return new FormPart(name, isFile, start..(start + part.Length), (start + head + 4)..(start + part.Length));
     }
+
+    /// <summary>As it stands there, as servers read it. The header's own properties decode, and throw at a <c>name*</c> without a value.</summary>
+    private static string Parameter(ContentDispositionHeaderValue disposition, string name) =>
+        HeaderUtilities.RemoveQuotes(NameValueHeaderValue.Find(disposition.Parameters, name)?.Value ?? default).ToString();
 }

@@ -1,5 +1,6 @@
 using System.Globalization;
 using LlmGateway.TestKit.Gateways;
+using LlmGateway.TestKit.Processes;
 
 namespace LlmGateway.EndToEnd.Tests.Gateways;
 
@@ -44,11 +45,11 @@ public sealed class LoadCycleTests
     private static async Task<(int Series, int Files, int Threads, int Children)> CountAsync(GatewayProcess gateway)
     {
         var metrics = await gateway.Management.GetStringAsync(new Uri("metrics", UriKind.Relative), Ct);
-        var own = $"/proc/{gateway.Process.Id.ToString(CultureInfo.InvariantCulture)}";
+        var own = gateway.Process.Id.ToString(CultureInfo.InvariantCulture);
         return (
             metrics.Split('\n').Count(line => line.Contains("=\"m\"", StringComparison.Ordinal) || line.Contains("=\"m/", StringComparison.Ordinal)), // others come when their kind is first seen
-            Directory.GetFileSystemEntries($"{own}/fd").Length,
-            Directory.GetDirectories($"{own}/task").Length,
+            OpenFiles.Count(own),
+            Directory.GetDirectories($"/proc/{own}/task").Length,
             gateway.Descendants().Count);
     }
 }

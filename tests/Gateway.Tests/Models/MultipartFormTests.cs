@@ -45,6 +45,19 @@ public sealed class MultipartFormTests
     [InlineData("--x\r\nContent-Disposition: form-data; name=a\r\nContent-Disposition: form-data; name=b\r\n\r\n\r\n--x--")]
     public void Parts_OfWhatTwoParsersCouldReadDifferently_AreNone(string body) => Assert.Null(MultipartForm.Parts(Encoding.UTF8.GetBytes(body), "x"));
 
+    [Theory]
+    [InlineData("form-data; name*; name=model", "model")]
+    [InlineData("form-data; name*=; name=model", "model")]
+    [InlineData("form-data; name*=utf-8''stream; name=model", "model")] // servers read the plain one
+    [InlineData("form-data; name*=utf-8''stream", "")]
+    [InlineData("form-data; filename*; name=model", "model")]
+    [InlineData("form-data; filename; name=model", "model")]
+    public void Parts_NameOfAnotherKind_IsNotRead(string disposition, string name)
+    {
+        var body = Encoding.UTF8.GetBytes($"--x\r\nContent-Disposition: {disposition}\r\n\r\nvalue\r\n--x--");
+        Assert.Equal(name, Assert.Single(MultipartForm.Parts(body, "x")!.Value).Name);
+    }
+
     [Fact]
     public void Parts_MoreThanAForm_AreNone()
     {

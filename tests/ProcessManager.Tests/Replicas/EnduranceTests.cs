@@ -4,6 +4,7 @@ using LlmGateway.ProcessManager.Launching;
 using LlmGateway.ProcessManager.Sampling;
 using LlmGateway.ProcessManager.Supervision;
 using LlmGateway.ProcessManager.Tests.Fakes;
+using LlmGateway.TestKit.Processes;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Options;
 
@@ -81,14 +82,11 @@ public sealed class EnduranceTests : IDisposable
             .Where(folder => char.IsAsciiDigit(folder[^1]))
             .Count(folder => ProcFs.Text(folder + "/stat") is var stat && stat.Contains($") Z {own} ", StringComparison.Ordinal));
         return new(
-            new DirectoryInfo("/proc/self/fd").EnumerateFileSystemInfos().Count(one => !IsAssembly(one.LinkTarget ?? string.Empty)),
+            OpenFiles.Count("self"),
             (int)ProcText.Number(ProcFs.Text("/proc/self/status"), "Threads:")!.Value,
             zombies,
             GC.GetTotalMemory(forceFullCollection: true));
     }
-
-    /// <summary>The runtime opens an assembly when its code is first needed, and keeps it open: none of ours.</summary>
-    private static bool IsAssembly(string target) => Path.GetExtension(target) is ".dll" or ".pdb";
 
     private sealed record Remains(int Descriptors, int Threads, int Zombies, long HeapBytes);
 }
