@@ -36,7 +36,9 @@ internal static class WaitForecast
         var (rounds, place) = (last / capacity, last % capacity);
         var free = Math.Max(0, capacity - busy.Length);
         busy.Sort();
-        return TimeSpan.FromSeconds((rounds * hold) + (place < free ? 0 : busy[Math.Min(place - free, busy.Length - 1)]));
+
+        // In whole ticks: sums of seconds round so that a later place could seem to come sooner.
+        return TimeSpan.FromTicks(rounds * TimeSpan.FromSeconds(hold).Ticks) + TimeSpan.FromSeconds(place < free ? 0 : busy[Math.Min(place - free, busy.Length - 1)]);
     }
 
     /// <summary>What to tell a refused client: the wait, ± 20 % so that the refused do not come back together, 1 to 30 s.</summary>
