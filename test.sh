@@ -5,7 +5,7 @@
 #
 #   --fast         without the real llama-server
 #   --long         also the tests that take minutes
-#   --filter TEXT  only tests whose full name holds TEXT; without the format check, the load smoke and the audit
+#   --filter TEXT  only tests whose full name holds TEXT; without the format check, the load smoke, other systems and the audit
 #
 # It needs a Debian or Ubuntu machine with the .NET SDK of global.json. Everything else comes into .tools/ (ignored by
 # git) or, what a distribution has, by apt-get. Reports are in artifacts/test-results/. Run again, it installs nothing.
@@ -227,6 +227,19 @@ load_smoke() {
     fi
 }
 
+# other_systems: macOS and Windows have code of their own; that it compiles is one test each.
+other_systems() {
+    local runtime
+    begin "other systems"
+    for runtime in osx-arm64 win-x64; do
+        if limited 300 bash eng/publish.sh "$runtime"; then
+            passed=$((passed + 1))
+        else
+            failed=$((failed + 1))
+        fi
+    done
+}
+
 # --- the steps, fast to fail -----------------------------------------------------------------------------------------
 
 need_sdk
@@ -260,6 +273,7 @@ if [ -n "$long" ]; then
 fi
 
 if [ -z "$filter" ]; then
+    other_systems
     begin "audit"
     bash eng/audit.sh "$tools/audit"
 fi

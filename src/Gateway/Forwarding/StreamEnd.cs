@@ -55,7 +55,17 @@ internal static class StreamEnd
         }
 
         buffer.Write("data: "u8);
-        buffer.Write(json);
+        if (dialect == ApiDialect.OpenAi)
+        {
+            // OpenAI's .NET library reads past an error, and would take the text for whole; a chunk whose time is null it refuses. Nobody else looks at it.
+            buffer.Write(json[..^1]);
+            buffer.Write(",\"created\":null}"u8);
+        }
+        else
+        {
+            buffer.Write(json);
+        }
+
         buffer.Write("\n\n"u8);
         return buffer.WrittenSpan.ToArray();
     }

@@ -34,9 +34,12 @@ internal struct Decisions
             action(state, first);
         }
 
-        foreach (var decision in _more ?? [])
+        if (_more is not null)
         {
-            action(state, decision);
+            foreach (var decision in _more)
+            {
+                action(state, decision);
+            }
         }
     }
 }

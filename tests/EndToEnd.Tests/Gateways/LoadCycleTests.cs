@@ -27,7 +27,7 @@ public sealed class LoadCycleTests
         Assert.InRange(after.Files, 0, before.Files + 8);
         Assert.InRange(after.Threads, 0, before.Threads + 8);
         Assert.Equal(0, after.Children);
-        TestContext.Current.SendDiagnosticMessage("{0} cycles: {1} -> {2}", cycles, before, after);
+        TestContext.Current.TestOutputHelper?.WriteLine($"{cycles} cycles: {before} -> {after}");
     }
 
     private static async Task TurnAsync(GatewayProcess gateway, int cycles)

@@ -42,11 +42,7 @@ public sealed class OnDemandRealServerTests
 
         using var done = new CancellationTokenSource();
         var watch = WatchAsync();
-        var answers = await Task.WhenAll(Enumerable.Range(0, 200).Select(async i =>
-        {
-            using var stream = await gateway.Data.StreamAsync($"m{i % 5}", 8, Ct);
-            return await stream.ReadToEndAsync(Ct);
-        }));
+        var answers = await OnDemandTests.AskForFiveAsync(gateway, 8);
         await done.CancelAsync();
         Assert.All(answers, answer => Assert.True(answer.IsWhole, answer.ToString()));
         Assert.InRange(await watch, 1, 2);

@@ -80,7 +80,7 @@ public sealed class RecoveryTests
             }
         }
 
-        TestContext.Current.SendDiagnosticMessage($"{path}: {comparable} of {cuts.Length} cuts fell where the text tokenises back");
+        TestContext.Current.TestOutputHelper?.WriteLine($"{path}: {comparable} of {cuts.Length} cuts fell where the text tokenises back");
         Assert.Equal(cuts.Length, await gateway.MetricAsync("llmgateway_stream_recoveries_total", Ct, ("model", "m"), ("result", "recovered")));
     }
 

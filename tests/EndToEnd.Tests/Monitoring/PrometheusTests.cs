@@ -58,6 +58,7 @@ public sealed partial class PrometheusTests
         KillOne(await gateway.StatusAsync(Ct));
         await UntilAsync(client, "sum(increase(llmgateway_process_restarts_total[1m])) > 0");
         await UntilAsync(client, "sum(rate(llmgateway_llamacpp_tokens_predicted_total[5s])) > 0");
+        await UntilAsync(client, "count_over_time(up{job=\"llm-gateway\"}[2m]) >= 60");
 
         var empty = new List<string>();
         foreach (var (where, expression) in Panels().Concat(Rules()))
@@ -71,7 +72,7 @@ public sealed partial class PrometheusTests
 
         Assert.True(empty.Count == 0, $"These show nothing:\n{string.Join('\n', empty)}");
         Assert.Empty(await QueryAsync(client, "count by (__name__) ({otel_metric_overflow=\"true\"})"));
-        Assert.Single(await QueryAsync(client, "up{job=\"llm-gateway\"} == 1"));
+        Assert.Single(await QueryAsync(client, "min_over_time(up{job=\"llm-gateway\"}[2m]) == 1"));
         await enough.CancelAsync();
         await load;
 
@@ -142,7 +143,7 @@ public sealed partial class PrometheusTests
     }
 
     private static async Task UntilAsync(HttpClient client, string expression) =>
-        await Eventually.TrueAsync(async () => (await QueryAsync(client, expression)).Count > 0, expression, Ct, TimeSpan.FromSeconds(60));
+        await Eventually.TrueAsync(async () => (await QueryAsync(client, expression)).Count > 0, expression, Ct, TimeSpan.FromSeconds(90));
 
     private static async Task<JsonArray> QueryAsync(HttpClient client, string expression)
     {

@@ -101,20 +101,20 @@ public sealed class OpenAiDotNetTests
         Assert.Equal("""{"city":"Zürich"}""", arguments);
     }
 
-    // This SDK reads past an error event (2.15.0): what tells its user that the answer is not whole is that no reason has come.
+    // This SDK knows no error events (2.15.0): it stumbles over the time that such an event lacks, in words of its own.
     [Fact(Timeout = Limit)]
-    public async Task Stream_ThatBreaks_EndsWithoutAReason()
+    public async Task Stream_ThatBreaks_ThrowsAfterTheTextThatCame()
     {
         var text = "";
-        ChatFinishReason? reason = null;
-        await foreach (var update in Client().GetChatClient(SdkGateway.Breaking).CompleteChatStreamingAsync(Prompt, new ChatCompletionOptions { MaxOutputTokenCount = 50 }, Ct))
+        await Assert.ThrowsAsync<InvalidOperationException>(async () =>
         {
-            text += string.Concat(update.ContentUpdate.Select(part => part.Text));
-            reason = update.FinishReason ?? reason;
-        }
-
+            await foreach (var update in Client().GetChatClient(SdkGateway.Breaking).CompleteChatStreamingAsync(Prompt, new ChatCompletionOptions { MaxOutputTokenCount = 50 }, Ct))
+            {
+                text += string.Concat(update.ContentUpdate.Select(part => part.Text));
+                Assert.Null(update.FinishReason);
+            }
+        });
         Assert.NotEmpty(text);
-        Assert.Null(reason);
     }
 
     [Fact(Timeout = Limit)]

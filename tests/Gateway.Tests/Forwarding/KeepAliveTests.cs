@@ -136,7 +136,7 @@ public sealed class KeepAliveTests
     }
 
     [Theory]
-    [InlineData("/v1/chat/completions", "data: {\"error\":{\"code\":400,\"message\":\"the request\",\"type\":\"exceed_context_size_error\"}}\n\n")]
+    [InlineData("/v1/chat/completions", "data: {\"error\":{\"code\":400,\"message\":\"the request\",\"type\":\"exceed_context_size_error\"},\"created\":null}\n\n")]
     [InlineData("/v1/responses", "event: error\ndata: {\"type\":\"error\",\"code\":\"exceed_context_size_error\",\"message\":\"the request\",\"param\":null}\n\n")]
     public async Task BackendsOwnRefusal_AfterComments_IsAnEvent(string path, string expected)
     {

@@ -24,6 +24,7 @@ internal sealed class Turns(WaitingRoom room, List<BackendSlots> backends, Func<
     private const double Slack = 3;
 
     private readonly Flow?[] _flows = new Flow?[MostKeys];
+    private Func<BackendSlots, bool>? _isUnwanted;
     private StarvationGuard _guard;
     private long _handOut;
     private int _rotation;
@@ -32,7 +33,8 @@ internal sealed class Turns(WaitingRoom room, List<BackendSlots> backends, Func<
     public Turn? Next()
     {
         _handOut++;
-        while (room.Count > 0 && LeastBusy.Pick(backends, 1, _rotation++, slots => slots.UnwantedIn == _handOut) is { } free)
+        _isUnwanted ??= slots => slots.UnwantedIn == _handOut; // made once: it would cost every release an allocation
+        while (room.Count > 0 && LeastBusy.Pick(backends, 1, _rotation++, _isUnwanted) is { } free)
         {
             if (NextFor(free) is { } turn)
             {
