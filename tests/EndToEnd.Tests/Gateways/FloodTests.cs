@@ -52,14 +52,17 @@ public sealed class FloodTests
             }));
 
             // The first measure still sees the buffers of the slow readers fill up, and the machine may have moments of its own; five in a row are no accident.
-            var flooded = TimeSpan.MaxValue;
-            for (var attempt = 0; attempt < 5 && flooded > quiet * 1.5; attempt++)
+            var flooded = new List<TimeSpan>();
+            while (flooded.Count < 5 && !flooded.Exists(p99 => p99 <= quiet * 1.5))
             {
-                flooded = await PercentileAsync(gateway.Data);
+                flooded.Add(await PercentileAsync(gateway.Data));
             }
 
-            Assert.True(flooded <= quiet * 1.5, $"p99 of the others: {quiet.TotalMilliseconds:0} ms in peace, {flooded.TotalMilliseconds:0} ms in the flood");
-            Assert.InRange(ResidentBytes(gateway.Process.Id) - memory, long.MinValue, 96L << 20);
+            var grown = ResidentBytes(gateway.Process.Id) - memory;
+            var numbers = $"p99 of the others: {quiet.TotalMilliseconds:0} ms in peace, {string.Join(", ", flooded.Select(p99 => $"{p99.TotalMilliseconds:0}"))} ms in the flood; {grown / 1048576.0:0.0} MiB more memory";
+            TestContext.Current.TestOutputHelper?.WriteLine(numbers);
+            Assert.True(flooded.Exists(p99 => p99 <= quiet * 1.5), numbers);
+            Assert.InRange(grown, long.MinValue, 96L << 20);
             await AssertCutAsync(sockets[0]);
             sockets.ForEach(socket => socket.Dispose());
             Assert.All(await burst, status => Assert.Contains(status, new[] { HttpStatusCode.OK, HttpStatusCode.TooManyRequests }));
