@@ -34,6 +34,9 @@ public class HotParts : IDisposable
     [Benchmark(Description = "look into a 2 KB body")]
     public object? Peek() => BodyPeek.Read(_body);
 
+    [Benchmark(Description = "hash its prompt's beginnings")]
+    public int Prefix() => PrefixChain.Of(_body).Length;
+
     [Benchmark(Description = "look a key up among 20")]
     public object? FindKey() => _keys.Find(Secret, default);
 

@@ -52,7 +52,7 @@ public class RelayChunks
 
         public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
         {
-            if (_left == 0)
+            if (_left == 0 || buffer.IsEmpty) // an empty read only waits
             {
                 return ValueTask.FromResult(0);
             }
