@@ -15,7 +15,8 @@ publish() {
   # Built in a place of its own, and the lock files left alone: what is for another system must not overwrite what is for this one.
   # The analyzers have had their say in the build.
   dotnet publish "src/$project" --configuration Release --runtime "$runtime" --self-contained --artifacts-path artifacts/build \
-    -p:PublishSingleFile=true -p:PublishReadyToRun="${READY_TO_RUN:-true}" -p:RunAnalyzers=false -p:DebugType=none -p:PublishDocumentationFiles=false -p:PublishReferencesDocumentationFiles=false \
+    -p:PublishSingleFile=true -p:PublishReadyToRun="${READY_TO_RUN:-true}" -p:RunAnalyzers=false -p:DebugType=none \
+    -p:PublishDocumentationFiles=false -p:PublishReferencesDocumentationFiles=false \
     -p:EnableCompressionInSingleFile="${COMPRESS:-false}" -p:RestorePackagesWithLockFile=false -p:RestoreLockedMode=false -p:NuGetLockFilePath=none.lock.json \
     --output "$out" --verbosity quiet --nologo
 }

@@ -57,7 +57,7 @@ internal static class StreamEnd
         buffer.Write("data: "u8);
         if (dialect == ApiDialect.OpenAi)
         {
-            // OpenAI's .NET library reads past an error, and would take the text for whole; a chunk whose time is null it refuses. Nobody else looks at it.
+            // OpenAI's .NET library reads past an error, and would take the text for whole; a chunk whose time is null it refuses. Those that know errors look for the error first.
             buffer.Write(json[..^1]);
             buffer.Write(",\"created\":null}"u8);
         }

@@ -58,7 +58,7 @@ public sealed partial class PrometheusTests
         KillOne(await gateway.StatusAsync(Ct));
         await UntilAsync(client, "sum(increase(llmgateway_process_restarts_total[1m])) > 0");
         await UntilAsync(client, "sum(rate(llmgateway_llamacpp_tokens_predicted_total[5s])) > 0");
-        await UntilAsync(client, "count_over_time(up{job=\"llm-gateway\"}[2m]) >= 60");
+        await UntilAsync(client, "count_over_time(up{job=\"llm-gateway\"}[2m]) >= 60", TimeSpan.FromSeconds(90));
 
         var empty = new List<string>();
         foreach (var (where, expression) in Panels().Concat(Rules()))
@@ -142,8 +142,8 @@ public sealed partial class PrometheusTests
         return new Uri($"http://{line.Split("address=")[1].Split(' ')[0]}");
     }
 
-    private static async Task UntilAsync(HttpClient client, string expression) =>
-        await Eventually.TrueAsync(async () => (await QueryAsync(client, expression)).Count > 0, expression, Ct, TimeSpan.FromSeconds(90));
+    private static async Task UntilAsync(HttpClient client, string expression, TimeSpan? within = null) =>
+        await Eventually.TrueAsync(async () => (await QueryAsync(client, expression)).Count > 0, expression, Ct, within ?? TimeSpan.FromSeconds(60));
 
     private static async Task<JsonArray> QueryAsync(HttpClient client, string expression)
     {

@@ -131,10 +131,10 @@ public sealed class ModelQueueModelTests
         private readonly List<Asker> _waiting = [];
         private readonly List<(QueueTicket Ticket, SlotLease Lease, TimeSpan Ready, TimeSpan Coming)> _held = [];
         private readonly Dictionary<Backend, BackendSlots> _watched = [];
-        private int _granted;
-        private int _grantedInPassing;
         private readonly Backend[] _backends = [.. Enumerable.Range(0, 3).Select(i => Servers.Backend(i))];
         private readonly BackendCondition[] _conditions = [BackendCondition.Ready, BackendCondition.Coming, BackendCondition.Stopped];
+        private int _granted;
+        private int _grantedInPassing;
 
         public World()
         {
