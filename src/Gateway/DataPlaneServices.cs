@@ -55,6 +55,7 @@ internal static class DataPlaneServices
             .AddSingleton<BackendInvokers>()
             .AddSingleton<StreamRecovery>()
             .AddSingleton<InferenceHandler>()
+            .AddSingleton<InferenceCalls>()
             .AddSingleton<UpstreamRelay>()
             .AddSingleton<Lifecycle>()
             .AddSingleton<BuildMetrics>()

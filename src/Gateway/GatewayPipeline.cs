@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 using LlmGateway.Gateway.Backends;
 using LlmGateway.Gateway.Forwarding;
@@ -57,25 +58,26 @@ internal static class GatewayPipeline
     }
 
     /// <summary>One span for each request, while somebody exports spans.</summary>
-    private static void UseTraces(this WebApplication app) => app.Use(async (context, next) =>
+    private static void UseTraces(this WebApplication app) => app.Use((context, next) =>
     {
         var request = context.Request;
-        using var span = IsHealth(request.Path) ? null : Traces.StartRequest(request.Headers.TraceParent, request.Headers.TraceState);
-        if (span is null)
-        {
-            await next(context);
-            return;
-        }
+        return !IsHealth(request.Path) && Traces.StartRequest(request.Headers.TraceParent, request.Headers.TraceState) is { } span
+            ? TraceAsync(context, next, span)
+            : next(context);
+    });
 
+    private static async Task TraceAsync(HttpContext context, RequestDelegate next, Activity span)
+    {
+        using var ended = span;
         context.Features.Set(span);
-        span.SetTag("http.request.method", request.Method);
+        span.SetTag("http.request.method", context.Request.Method);
         await next(context);
         span.SetTag("http.response.status_code", context.Response.StatusCode);
         if (context.Response.StatusCode >= StatusCodes.Status500InternalServerError && span.GetTagItem("error.type") is null)
         {
             span.Fail(context.Response.StatusCode.ToString(CultureInfo.InvariantCulture));
         }
-    });
+    }
 
     /// <summary>Gives each request its id, and every error the API's own shape.</summary>
     private static void UseHonestErrors(this WebApplication app, GatewayOptions options)
@@ -84,7 +86,7 @@ internal static class GatewayPipeline
         var time = app.Services.GetService<TimeProvider>() ?? TimeProvider.System;
         app.Use(async (context, next) =>
         {
-            context.Features.Set(new Arrival(time.GetTimestamp()));
+            context.Features.Set(new Arrival(time.GetTimestamp(), Activity.Current is null ? null : context.Features.Get<Activity>()));
             context.TraceIdentifier = RequestId.From(context.Request.Headers[RequestId.Header]);
             context.Response.Headers[RequestId.Header] = context.TraceIdentifier;
             using var scope = options.Gateway.LogFormat == LogFormat.Json ? Log.ForRequest(logger, context.TraceIdentifier) : null;
@@ -199,7 +201,6 @@ internal static class GatewayPipeline
         var logger = app.Services.GetRequiredService<ILoggerFactory>().CreateLogger("LlmGateway.Gateway");
         app.Use((context, next) =>
         {
-            var caller = Caller.Anonymous;
             if (ring.IsRequired && !IsHealth(context.Request.Path))
             {
                 var (authorization, apiKey) = (context.Request.Headers.Authorization, context.Request.Headers["x-api-key"]);
@@ -210,10 +211,9 @@ internal static class GatewayPipeline
                     return RefuseAsync(context, isGuess ? Damped(failed, context, logger) : ApiErrors.InvalidKey);
                 }
 
-                caller = new Caller(key.Name, key.Options.Priority, key.Options.Priority, key.Allows) { Weight = key.Options.Weight, IsAdmin = key.Options.Admin };
+                context.Features.GetRequiredFeature<Arrival>().Caller = new Caller(key.Name, key.Options.Priority, key.Options.Priority, key.Allows) { Weight = key.Options.Weight, IsAdmin = key.Options.Admin };
             }
 
-            context.Features.Set(caller);
             return next(context);
         });
     }
@@ -237,7 +237,7 @@ internal static class GatewayPipeline
     private static void UseNoUpgrades(this WebApplication app) => app.Use((context, next) =>
     {
         var isAsked = context.Request.Headers.Upgrade.ToString() is { Length: > 0 } protocol && !protocol.Equals("h2c", StringComparison.OrdinalIgnoreCase);
-        return isAsked || context.Features.Get<IHttpExtendedConnectFeature>() is { IsExtendedConnect: true } ? RefuseAsync(context, ApiErrors.UpgradeNotOffered) : next(context);
+        return isAsked || (!HttpProtocol.IsHttp11(context.Request.Protocol) && context.Features.Get<IHttpExtendedConnectFeature>() is { IsExtendedConnect: true }) ? RefuseAsync(context, ApiErrors.UpgradeNotOffered) : next(context);
     });
 
     private static void MapModels(this WebApplication app)
@@ -258,29 +258,13 @@ internal static class GatewayPipeline
 
     private static void MapInference(this WebApplication app)
     {
+        var inference = app.Services.GetRequiredService<InferenceCalls>();
         foreach (var endpoint in InferenceEndpoint.All)
         {
             foreach (var path in endpoint.Paths)
             {
-                app.MapPost(path, context => InferAsync(context, endpoint, path, fixedModel: null));
+                app.MapPost(path, context => inference.AnswerAsync(context, endpoint, path));
             }
-        }
-    }
-
-    private static async Task InferAsync(HttpContext context, InferenceEndpoint endpoint, string path, Model? fixedModel)
-    {
-        var services = context.RequestServices;
-        var (request, error) = await services.GetRequiredService<RequestReader>().ReadAsync(context, endpoint, path, context.GetCaller(), context.TraceIdentifier, fixedModel);
-        if (request is null)
-        {
-            services.GetRequiredService<RequestMetrics>().Ended(RequestMetrics.NoModel, endpoint.Name, error!.Status, RequestMetrics.OutcomeOf(error));
-            await ApiErrorWriter.WriteAsync(context, error, endpoint.Dialect, context.TraceIdentifier);
-            return;
-        }
-
-        using (request)
-        {
-            await services.GetRequiredService<InferenceHandler>().HandleAsync(context, request);
         }
     }
 
@@ -289,6 +273,7 @@ internal static class GatewayPipeline
     {
         var live = app.Services.GetRequiredService<LiveCatalogue>();
         var relay = app.Services.GetRequiredService<UpstreamRelay>();
+        var inference = app.Services.GetRequiredService<InferenceCalls>();
         app.Map("/upstream/{**rest}", (HttpContext context, string? rest) =>
         {
             var caller = context.GetCaller();
@@ -300,7 +285,7 @@ internal static class GatewayPipeline
             var (call, error) = UpstreamCall.Parse(rest ?? "", context.Request.Method, live.Current.Find);
             error ??= caller.Allows(call!.Model) ? null : ApiErrors.ModelNotAllowed(call.Model.Name);
             return error is not null ? RefuseAsync(context, error)
-                : call!.Endpoint is { } endpoint ? InferAsync(context, endpoint, call.Path, call.Model)
+                : call!.Endpoint is { } endpoint ? inference.AnswerAsync(context, endpoint, call.Path, call.Model)
                 : relay.RelayAsync(context, call);
         });
     }
@@ -308,7 +293,7 @@ internal static class GatewayPipeline
     /// <summary>One star says it all, and only alone does it mean that.</summary>
     private static string[] OriginsOf(DataPlaneOptions options) => options.CorsOrigins.Contains("*") ? ["*"] : [.. options.CorsOrigins];
 
-    private static Caller GetCaller(this HttpContext context) => context.Features.GetRequiredFeature<Caller>();
+    public static Caller GetCaller(this HttpContext context) => context.Features.GetRequiredFeature<Arrival>().Caller;
 
     private static bool IsHealth(PathString path) => path.Equals("/health", StringComparison.OrdinalIgnoreCase);
 }

@@ -45,6 +45,11 @@ internal static class WebServer
             .AddFilter("Microsoft.Extensions.Hosting.Internal.Host", LogLevel.None);
         builder.Services.Configure<ConsoleLoggerOptions>(console => console.LogToStandardErrorThreshold = LogLevel.Trace);
         builder.Services.AddRouting();
+        if (format == LogFormat.Text)
+        {
+            // Else the web server makes a span and a scope for every request, which only JSON's lines show.
+            builder.Logging.AddFilter("Microsoft.AspNetCore.Hosting.Diagnostics", LogLevel.None);
+        }
 
         // Signals are the gateway's own business: see ServeVerb.
         builder.Services.AddSingleton<IHostLifetime, NoLifetime>();

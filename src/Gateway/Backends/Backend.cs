@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Diagnostics.CodeAnalysis;
 using LlmGateway.Probes;
 
@@ -8,6 +9,7 @@ namespace LlmGateway.Gateway.Backends;
 internal sealed class Backend(string name, string model, int generation, BackendAddress address, string? apiKey, bool hasSlotsEndpoint)
 {
     private readonly CancellationTokenSource _gone = new();
+    private readonly ConcurrentDictionary<string, Uri> _uris = new(StringComparer.Ordinal);
 
     /// <summary><c>model/index</c>.</summary>
     public string Name { get; } = name;
@@ -22,6 +24,9 @@ internal sealed class Backend(string name, string model, int generation, Backend
     /// <summary>The key that it asks for. Never logged, never shown.</summary>
     public string? ApiKey { get; } = apiKey;
 
+    /// <summary>The same as a header's value; null when it asks for none.</summary>
+    public string? Authorization { get; } = apiKey is null ? null : "Bearer " + apiKey;
+
     /// <summary>True when it tells on <c>/slots</c> what it works on.</summary>
     public bool HasSlotsEndpoint { get; } = hasSlotsEndpoint;
 
@@ -30,6 +35,9 @@ internal sealed class Backend(string name, string model, int generation, Backend
 
     /// <summary>Cancelled when its process has ended or its connections are to be dropped: what still runs there is over.</summary>
     public CancellationToken Gone => _gone.Token;
+
+    /// <summary>Where one of the endpoints' paths is there.</summary>
+    public Uri UriOf(string path) => _uris.GetOrAdd(path, static (path, address) => new Uri(address.BaseUri, path.TrimStart('/')), Address);
 
     /// <summary>Ends everything that runs there. Idempotent.</summary>
     /// <remarks>Callbacks run elsewhere: the caller is a supervisor, and a hundred streams may hang on this.</remarks>

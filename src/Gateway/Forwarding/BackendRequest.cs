@@ -1,5 +1,4 @@
 using System.Buffers;
-using System.Net.Http.Headers;
 using LlmGateway.Gateway.Backends;
 using LlmGateway.Gateway.Requests;
 
@@ -21,7 +20,7 @@ internal static class BackendRequest
     public static void Describe(HttpRequestMessage message, InferenceRequest request, Backend backend, IHeaderDictionary from, int length, string? traceParent)
     {
         var to = message.Headers;
-        message.RequestUri = new Uri(backend.Address.BaseUri, request.Path.TrimStart('/'));
+        message.RequestUri = backend.UriOf(request.Path);
         to.TryAddWithoutValidation("Accept", request.Stream ? "text/event-stream, application/json" : "application/json, */*");
         to.TryAddWithoutValidation(RequestId.Header, request.Id);
 
@@ -32,9 +31,9 @@ internal static class BackendRequest
             to.TryAddWithoutValidation("traceparent", trace);
         }
 
-        if (backend.ApiKey is { } key)
+        if (backend.Authorization is { } key)
         {
-            to.Authorization = new AuthenticationHeaderValue("Bearer", key);
+            to.TryAddWithoutValidation("Authorization", key);
         }
 
         if (message.Content is { } content)

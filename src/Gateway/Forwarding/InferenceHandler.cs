@@ -26,17 +26,19 @@ internal sealed class InferenceHandler(
     };
 
     /// <summary>Answers the request; never throws for what a client or a backend does.</summary>
-    public async Task HandleAsync(HttpContext context, InferenceRequest request)
+    /// <param name="context">The client's call.</param>
+    /// <param name="request">What it asks for.</param>
+    /// <param name="span">The call's span, while somebody exports spans.</param>
+    public async Task HandleAsync(HttpContext context, InferenceRequest request, Activity? span)
     {
         var outcome = RequestOutcome.BackendError;
-        var span = context.Features.Get<Activity>();
         RequestTrace.Describe(span, request);
         using var progress = ledger.Enter(request, context.Abort);
         metrics.Began(request.Model.Name);
         using var ticket = new QueueTicket(request);
         try
         {
-            outcome = await RunAsync(context, request, ticket);
+            outcome = await RunAsync(context, request, ticket, span);
             ticket.IsServed = outcome is RequestOutcome.Ok or RequestOutcome.ClientError or RequestOutcome.CancelledInFlight;
         }
         catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)
@@ -54,10 +56,10 @@ internal sealed class InferenceHandler(
         }
     }
 
-    private async Task<RequestOutcome> RunAsync(HttpContext context, InferenceRequest request, QueueTicket ticket)
+    private async Task<RequestOutcome> RunAsync(HttpContext context, InferenceRequest request, QueueTicket ticket, Activity? span)
     {
         await using var answer = new ClientAnswer(context, request, time);
-        var run = new Run(ticket, answer, context.Features.Get<Activity>());
+        var run = new Run(ticket, answer, span);
         if (scheduler.Enter(ticket) is { } limited)
         {
             return await RefuseAsync(run, limited);
@@ -73,16 +75,16 @@ internal sealed class InferenceHandler(
 
             run.Grants++;
             request.Progress?.Granted(lease.Backend.Name, run.Ticket.Waited);
-            using var span = RequestTrace.StartAttempt(run.Span, request, lease.Backend, run.Grants);
-            using var recovery = recoveries.Prepare(context, run.Ticket, lease, span);
-            using var attempt = Begin(context, run, lease, span, recovery);
+            using var attemptSpan = RequestTrace.StartAttempt(run.Span, request, lease.Backend, run.Grants);
+            using var recovery = recoveries.Prepare(context, run.Ticket, lease, attemptSpan);
+            using var attempt = Begin(context, run, lease, attemptSpan, recovery);
             attempt.OnWhole = () => Finish(run, attempt, recovery?.Lease ?? lease);
             answer.WaitsForBackend();
             var end = await attempt.RunAsync(context, forwarder, invokers.For(lease.Backend, request.Model.Options.Timeouts.Connect), Config);
             if (recovery is not { HasBroken: true })
             {
-                RequestTrace.EndAttempt(span, attempt.BackendStatus, end);
-                span?.Dispose();
+                RequestTrace.EndAttempt(attemptSpan, attempt.BackendStatus, end);
+                attemptSpan?.Dispose();
             }
 
             recovery?.Ended(end);

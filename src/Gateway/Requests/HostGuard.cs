@@ -11,6 +11,9 @@ internal sealed class HostGuard(IEnumerable<string> hosts, IEnumerable<string> o
     private readonly FrozenSet<string> _hosts = hosts.ToFrozenSet(StringComparer.OrdinalIgnoreCase);
     private readonly FrozenSet<string> _origins = origins.ToFrozenSet(StringComparer.OrdinalIgnoreCase);
 
+    // Most clients write the same name into every request.
+    private volatile Accepted? _last;
+
     /// <summary>The refusal, or null.</summary>
     /// <param name="host">The Host header.</param>
     /// <param name="origin">The Origin header, or empty.</param>
@@ -19,9 +22,14 @@ internal sealed class HostGuard(IEnumerable<string> hosts, IEnumerable<string> o
     /// <param name="checkHost">False for what load balancers and scrapers ask.</param>
     public ApiError? Check(HostString host, string origin, string fetchSite, IPAddress? local, bool checkHost)
     {
-        if (checkHost && !IsOurs(host.Host, local))
+        if (checkHost && !(_last is { } last && last.Host == host.Value && Equals(last.Local, local)))
         {
-            return ApiErrors.HostNotAllowed;
+            if (!IsOurs(host.Host, local))
+            {
+                return ApiErrors.HostNotAllowed;
+            }
+
+            _last = new(host.Value, local);
         }
 
         if (origin.Length > 0 ? IsForeign(origin, host) : fetchSite.Equals("cross-site", StringComparison.OrdinalIgnoreCase))
@@ -53,4 +61,6 @@ internal sealed class HostGuard(IEnumerable<string> hosts, IEnumerable<string> o
         // Pages of our own come from the very host and port that they talk to.
         return !Uri.TryCreate(origin, UriKind.Absolute, out var uri) || !string.Equals(uri.Authority, host.Value, StringComparison.OrdinalIgnoreCase);
     }
+
+    private sealed record Accepted(string? Host, IPAddress? Local);
 }

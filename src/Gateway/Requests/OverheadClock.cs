@@ -32,7 +32,19 @@ internal sealed class OverheadClock
 
     public static ImmutableArray<OverheadPhase> Phases { get; } = [.. Enum.GetValues<OverheadPhase>()];
 
-    public TimeSpan Total => _spent.Aggregate(TimeSpan.Zero, (sum, one) => sum + one);
+    public TimeSpan Total
+    {
+        get
+        {
+            var total = TimeSpan.Zero;
+            foreach (var one in _spent)
+            {
+                total += one;
+            }
+
+            return total;
+        }
+    }
 
     public static string Name(OverheadPhase phase) => phase switch
     {

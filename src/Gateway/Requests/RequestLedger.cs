@@ -15,8 +15,8 @@ internal sealed class RequestLedger(EventBursts bursts, TimeProvider time)
     private readonly Queue<RequestFacts> _ended = new(Remembered);
     private long _last;
 
-    /// <summary>Raised when a request has ended. Handlers must not block or throw.</summary>
-    public event Action<RequestProgress>? Ended;
+    /// <summary>Raised when a request has ended, with the pieces of it that had been taken. Handlers must not block or throw.</summary>
+    public event Action<RequestFacts, int>? Ended;
 
     /// <summary>Requests in the gateway.</summary>
     public IEnumerable<RequestProgress> Open => _open.Values;
@@ -63,12 +63,12 @@ internal sealed class RequestLedger(EventBursts bursts, TimeProvider time)
 
     internal void Close(RequestProgress progress)
     {
-        var facts = progress.Facts;
-        if (!_open.TryRemove(facts.Number, out _))
+        if (!_open.TryRemove(progress.Number, out _))
         {
             return;
         }
 
+        var facts = progress.Facts;
         lock (_lock)
         {
             if (_ended.Count == Remembered)
@@ -79,6 +79,6 @@ internal sealed class RequestLedger(EventBursts bursts, TimeProvider time)
             _ended.Enqueue(facts);
         }
 
-        Ended?.Invoke(progress);
+        Ended?.Invoke(facts, progress.Taken);
     }
 }

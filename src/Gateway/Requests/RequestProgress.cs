@@ -6,12 +6,21 @@ namespace LlmGateway.Gateway.Requests;
 internal sealed class RequestProgress(InferenceRequest request, long number, DateTimeOffset arrivedAt, TimeProvider time, RequestLedger ledger, Action cancel) : IDisposable
 {
     private readonly Lock _lock = new();
-    private RequestFacts _facts = new(
-        number, request.Id, request.Model.Name, request.Endpoint.Name, request.Key, request.Priority, request.Stream, arrivedAt, RequestStage.Queued,
-        Backend: null, Attempts: 0, Waited: TimeSpan.Zero, FirstToken: null, Took: null, PromptTokens: null, CompletionTokens: null, Outcome: null, Status: null);
-
+    private RequestStage _stage = RequestStage.Queued;
+    private string? _backend;
+    private int _attempts;
+    private TimeSpan _waited;
+    private TimeSpan? _firstToken;
+    private TimeSpan? _took;
+    private long? _promptTokens;
+    private long? _completionTokens;
+    private RequestOutcome? _outcome;
+    private int? _status;
     private int _pieces;
     private int _taken;
+
+    /// <summary>Counts the requests of this run.</summary>
+    public long Number => number;
 
     /// <summary>What is known now.</summary>
     public RequestFacts Facts
@@ -20,7 +29,9 @@ internal sealed class RequestProgress(InferenceRequest request, long number, Dat
         {
             lock (_lock)
             {
-                return _facts;
+                return new(
+                    number, request.Id, request.Model.Name, request.Endpoint.Name, request.Key, request.Priority, request.Stream, arrivedAt,
+                    _stage, _backend, _attempts, _waited, _firstToken, _took, _promptTokens, _completionTokens, _outcome, _status);
             }
         }
     }
@@ -31,24 +42,52 @@ internal sealed class RequestProgress(InferenceRequest request, long number, Dat
     private TimeSpan Elapsed => time.GetElapsedTime(request.ArrivedAt);
 
     /// <summary>A slot was granted; <paramref name="waited"/> is the whole wait so far.</summary>
-    public void Granted(string backend, TimeSpan waited) =>
-        Change(facts => facts with { Stage = RequestStage.Running, Backend = backend, Attempts = facts.Attempts + 1, Waited = waited });
+    public void Granted(string backend, TimeSpan waited)
+    {
+        lock (_lock)
+        {
+            if (_stage != RequestStage.Ended)
+            {
+                (_stage, _backend, _attempts, _waited) = (RequestStage.Running, backend, _attempts + 1, waited);
+            }
+        }
+    }
 
     /// <summary>It went back to its place in the queue.</summary>
     public void Requeued()
     {
         ledger.Requeued(Facts);
-        Change(facts => facts with { Stage = RequestStage.Queued, Backend = null });
+        lock (_lock)
+        {
+            if (_stage != RequestStage.Ended)
+            {
+                (_stage, _backend) = (RequestStage.Queued, null);
+            }
+        }
     }
 
     /// <summary>The first token came, or the whole answer.</summary>
     public void FirstToken()
     {
-        var elapsed = Elapsed;
-        Change(facts => facts with { FirstToken = elapsed });
+        lock (_lock)
+        {
+            if (_stage != RequestStage.Ended)
+            {
+                _firstToken = Elapsed;
+            }
+        }
     }
 
-    public void Tokens(long prompt, long completion) => Change(facts => facts with { PromptTokens = prompt, CompletionTokens = completion });
+    public void Tokens(long prompt, long completion)
+    {
+        lock (_lock)
+        {
+            if (_stage != RequestStage.Ended)
+            {
+                (_promptTokens, _completionTokens) = (prompt, completion);
+            }
+        }
+    }
 
     /// <summary>A piece of a streamed answer has come: a token, as far as anybody can tell before the backend has counted them.</summary>
     public void Came() => Interlocked.Increment(ref _pieces);
@@ -63,25 +102,19 @@ internal sealed class RequestProgress(InferenceRequest request, long number, Dat
     /// <summary>It has ended; what is said later does not count.</summary>
     public void Ended(RequestOutcome outcome, int status)
     {
-        var elapsed = Elapsed;
-        Change(facts => facts with { Stage = RequestStage.Ended, Outcome = outcome, Status = status, Took = elapsed });
+        lock (_lock)
+        {
+            if (_stage != RequestStage.Ended)
+            {
+                (_stage, _outcome, _status, _took) = (RequestStage.Ended, outcome, status, Elapsed);
+            }
+        }
     }
 
     /// <summary>Ends it as if its client had left.</summary>
     public void Cancel() => cancel();
 
     public void Dispose() => ledger.Close(this);
-
-    private void Change(Func<RequestFacts, RequestFacts> change)
-    {
-        lock (_lock)
-        {
-            if (_facts.Stage != RequestStage.Ended)
-            {
-                _facts = change(_facts);
-            }
-        }
-    }
 }
 
 /// <summary>How far a request has come.</summary>

@@ -14,7 +14,7 @@ internal sealed class SubjectMeters<T>(IMeterFactory meters, string name, Func<M
     private readonly ConcurrentDictionary<string, Lazy<(Meter Meter, T Instruments)>> _subjects = new(StringComparer.Ordinal);
 
     /// <summary>The subject's instruments, made when they are asked for first.</summary>
-    public T For(string subject) => _subjects.GetOrAdd(subject, Make).Value.Instruments;
+    public T For(string subject) => (_subjects.TryGetValue(subject, out var known) ? known : _subjects.GetOrAdd(subject, Make)).Value.Instruments;
 
     /// <summary>Ends the series of a subject. Whoever still holds its instruments records into nothing.</summary>
     public void Remove(string subject)

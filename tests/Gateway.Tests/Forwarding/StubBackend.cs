@@ -98,8 +98,8 @@ internal sealed class StubExchange(Socket socket, CancellationToken stop) : IDis
 
     public Task WriteChunkAsync(string text) => WriteAsync($"{Encoding.UTF8.GetByteCount(text):x}\r\n{text}\r\n");
 
-    /// <summary>Begins a stream of events.</summary>
-    public Task BeginEventsAsync() => WriteAsync("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n");
+    /// <summary>Begins a stream of events, as llama-server does that was asked to close after it: else its connection would be used again while it closes.</summary>
+    public Task BeginEventsAsync() => WriteAsync("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n");
 
     /// <summary>Ends the connection as a killed process does.</summary>
     public void Reset()

@@ -49,6 +49,17 @@ public sealed class KeyRingTests
     }
 
     [Fact]
+    public void Find_HeaderThatWasAccepted_OpensNothingOnceItsKeyIsGone()
+    {
+        var header = $"Bearer {_a.Secret}";
+        Assert.Equal("a", _ring.Find(header, default)?.Name);
+        Assert.Equal("a", _ring.Find(header, default)?.Name);
+        Assert.Null(_ring.Find(header, _b.Secret));
+        _ring.Apply([new() { Name = "b", Hash = _b.Hash }]);
+        Assert.Null(_ring.Find(header, default));
+    }
+
+    [Fact]
     public void IsRequired_NoKeys_IsFalse()
     {
         Assert.False(new KeyRing([]).IsRequired);

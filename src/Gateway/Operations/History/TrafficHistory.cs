@@ -68,13 +68,12 @@ internal sealed class TrafficHistory : IDisposable
         }
     }
 
-    private void Add(RequestProgress progress)
+    private void Add(RequestFacts facts, int taken)
     {
-        var facts = progress.Facts;
-        Add(facts.Model, facts, progress.Taken);
+        Add(facts.Model, facts, taken);
         if (facts.Backend is { } backend)
         {
-            Add(backend, facts, progress.Taken);
+            Add(backend, facts, taken);
         }
     }
 
@@ -100,7 +99,7 @@ internal sealed class TrafficHistory : IDisposable
 
     private void Change(string name, long step, Func<TrafficStep, TrafficStep> change)
     {
-        var series = _series.GetOrAdd(name, _ => new Series());
+        var series = _series.GetOrAdd(name, static _ => new Series());
         lock (series)
         {
             series.Ring.Change(step, Now, change);
