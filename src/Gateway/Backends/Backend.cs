@@ -24,7 +24,7 @@ internal sealed class Backend(string name, string model, int generation, Backend
     /// <summary>The key that it asks for. Never logged, never shown.</summary>
     public string? ApiKey { get; } = apiKey;
 
-    /// <summary>The same as a header's value; null when it asks for none.</summary>
+    /// <summary>The same as a header's value; null when it asks for none. Never logged, never shown.</summary>
     public string? Authorization { get; } = apiKey is null ? null : "Bearer " + apiKey;
 
     /// <summary>True when it tells on <c>/slots</c> what it works on.</summary>

@@ -19,6 +19,7 @@ internal sealed unsafe class Nvml : IGpuReader, IDisposable
     private readonly delegate* unmanaged<nint, byte*, uint, int> _name;
     private readonly delegate* unmanaged<nint, Utilization*, int> _utilization;
     private readonly delegate* unmanaged<nint, Memory*, int> _memory;
+    private readonly delegate* unmanaged<nint, MemoryAndReserve*, int> _memoryAndReserve;
     private readonly NvmlProcesses _processes;
 
     private Nvml(nint library)
@@ -30,6 +31,7 @@ internal sealed unsafe class Nvml : IGpuReader, IDisposable
         _name = (delegate* unmanaged<nint, byte*, uint, int>)Export("nvmlDeviceGetName");
         _utilization = (delegate* unmanaged<nint, Utilization*, int>)Export("nvmlDeviceGetUtilizationRates");
         _memory = (delegate* unmanaged<nint, Memory*, int>)Export("nvmlDeviceGetMemoryInfo");
+        _memoryAndReserve = NativeLibrary.TryGetExport(library, "nvmlDeviceGetMemoryInfo_v2", out var newer) ? (delegate* unmanaged<nint, MemoryAndReserve*, int>)newer : null;
         _processes = new(library);
         if (((delegate* unmanaged<int>)Export("nvmlInit_v2"))() is not Success and var error)
         {
@@ -94,19 +96,31 @@ internal sealed unsafe class Nvml : IGpuReader, IDisposable
     {
         var name = stackalloc byte[NameLength];
         Utilization utilization;
-        Memory memory;
         var named = _name(device, name, NameLength) == Success;
         var used = _utilization(device, &utilization) == Success;
-        var known = _memory(device, &memory) == Success;
+        var memory = ReadMemory(device);
         return new(
             index.ToString(CultureInfo.InvariantCulture),
             named ? Marshal.PtrToStringUTF8((nint)name) : null,
             used ? utilization.Gpu / 100.0 : null,
-            known ? (long)memory.Used : null,
-            known ? (long)memory.Total : null)
+            memory?.Used,
+            memory?.Total)
         {
             Processes = _processes.Of(device),
         };
+    }
+
+    /// <summary>Used and total. What the driver keeps for itself counts as used only where an older library can't tell it.</summary>
+    private (long Used, long Total)? ReadMemory(nint device)
+    {
+        var newer = new MemoryAndReserve { Version = (uint)sizeof(MemoryAndReserve) | (2 << 24) };
+        if (_memoryAndReserve is not null && _memoryAndReserve(device, &newer) == Success)
+        {
+            return ((long)newer.Used, (long)newer.Total);
+        }
+
+        Memory older;
+        return _memory(device, &older) == Success ? ((long)older.Used, (long)older.Total) : null;
     }
 
     private nint Export(string name) => NativeLibrary.GetExport(_library, name);
@@ -122,6 +136,16 @@ internal sealed unsafe class Nvml : IGpuReader, IDisposable
     private struct Memory
     {
         public ulong Total;
+        public ulong Free;
+        public ulong Used;
+    }
+
+    [StructLayout(LayoutKind.Sequential)]
+    private struct MemoryAndReserve
+    {
+        public uint Version;
+        public ulong Total;
+        public ulong Reserved;
         public ulong Free;
         public ulong Used;
     }

@@ -208,9 +208,9 @@ internal sealed record LivenessVerdict
             { HasWork: true } when Cpu.FlatFor(ProgressAt) >= limits.Stall =>
                 (LivenessHealth.Hung, $"It has work, but for {Seconds(limits.Stall)} no byte came, no slot's counters moved and its CPU stood still."),
             { HasWork: true } when idle >= BusyLimit(limits) =>
-                (LivenessHealth.Hung, $"It uses CPU, but nothing has come of it for {Seconds(idle)}."),
+                (LivenessHealth.Hung, $"It uses CPU or a GPU, but nothing has come of it for {Seconds(idle)}."),
             { HasWork: true } when idle >= limits.Stall =>
-                (LivenessHealth.Busy, $"It is busy: it uses CPU, but nothing has come of it for {Seconds(idle)}."),
+                (LivenessHealth.Busy, $"It is busy: it uses CPU or a GPU, but nothing has come of it for {Seconds(idle)}."),
             { HasWork: true } => (LivenessHealth.Alive, null),
             _ when Unanswered >= limits.Unanswered => IdleAndSilent(at, limits),
             _ when IsTold && Leaked * 2 > Slots.Length && Traffic.InFlight == 0 =>
