@@ -293,7 +293,7 @@ internal static class GatewayPipeline
     /// <summary>One star says it all, and only alone does it mean that.</summary>
     private static string[] OriginsOf(DataPlaneOptions options) => options.CorsOrigins.Contains("*") ? ["*"] : [.. options.CorsOrigins];
 
-    public static Caller GetCaller(this HttpContext context) => context.Features.GetRequiredFeature<Arrival>().Caller;
+    private static Caller GetCaller(this HttpContext context) => context.Features.GetRequiredFeature<Arrival>().Caller;
 
     private static bool IsHealth(PathString path) => path.Equals("/health", StringComparison.OrdinalIgnoreCase);
 }
