@@ -89,6 +89,7 @@ internal static class GatewayPipeline
             context.Features.Set(new Arrival(time.GetTimestamp(), Activity.Current is null ? null : context.Features.Get<Activity>()));
             context.TraceIdentifier = RequestId.From(context.Request.Headers[RequestId.Header]);
             context.Response.Headers[RequestId.Header] = context.TraceIdentifier;
+            ClosingConnection.EndWith(context);
             using var scope = options.Gateway.LogFormat == LogFormat.Json ? Log.ForRequest(logger, context.TraceIdentifier) : null;
             try
             {

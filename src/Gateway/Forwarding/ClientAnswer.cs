@@ -97,7 +97,7 @@ internal sealed class ClientAnswer : IAsyncDisposable
     }
 
     /// <summary>Closes the client's connection once the message is complete: what follows a broken answer must not be taken for a whole one.</summary>
-    public void CloseAfterwards() => LastPacket.CloseWith(_context);
+    public void CloseAfterwards() => ClosingConnection.Begin(_context);
 
     public async ValueTask DisposeAsync()
     {

@@ -63,7 +63,7 @@ internal sealed class GatewayUnderTest : IAsyncDisposable
     }
 
     /// <summary>A client of the data listener.</summary>
-    public HttpClient Client() => new() { BaseAddress = Url };
+    public HttpClient Client(SocketsHttpHandler? handler = null) => new(handler ?? new SocketsHttpHandler()) { BaseAddress = Url };
 
     /// <summary>Sends bytes as a client and gives the connection.</summary>
     public async Task<ClientConnection> SendAsync(string body, string path = "/v1/chat/completions", string headers = "")
