@@ -147,7 +147,7 @@ internal sealed class GatewayHost : IAsyncDisposable
     private WebApplication BuildDataPlane(TimeProvider time)
     {
         var builder = WebServer.CreateData(_options.Gateway);
-        builder.Services.Configure<SocketTransportOptions>(ClientSockets.Apply);
+        builder.Services.Configure<SocketTransportOptions>(ClientSockets.Apply).Configure<SocketTransportOptions>(SocketThreads.Apply);
         builder.Services.AddSingleton(_telemetry.Meters).AddDataPlane(_configuration, time);
         builder.Services.Configure<ProcessManagerOptions>(options => options.StateDirectory = _state.Path);
         var app = builder.Build();

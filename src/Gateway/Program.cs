@@ -1,5 +1,6 @@
 using LlmGateway.Gateway;
 
+SocketThreads.TakeOver();
 try
 {
     return await CommandLine.RunAsync(args);

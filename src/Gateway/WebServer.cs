@@ -43,7 +43,9 @@ internal static class WebServer
             .AddFilter("Yarp", LogLevel.None)
             // A failed start is thrown to whoever asked for it, and told in one sentence there.
             .AddFilter("Microsoft.Extensions.Hosting.Internal.Host", LogLevel.None);
-        builder.Services.Configure<ConsoleLoggerOptions>(console => console.LogToStandardErrorThreshold = LogLevel.Trace);
+        // Whoever reads the log may stop reading: lines are lost then, and counted, but no request waits for them.
+        builder.Services.Configure<ConsoleLoggerOptions>(console =>
+            (console.LogToStandardErrorThreshold, console.QueueFullMode) = (LogLevel.Trace, ConsoleLoggerQueueFullMode.DropWrite));
         builder.Services.AddRouting();
         if (format == LogFormat.Text)
         {
@@ -109,10 +111,12 @@ internal static class WebServer
                 var logger = kestrel.ApplicationServices.GetRequiredService<ILoggerFactory>().CreateLogger(typeof(WebServer).FullName!);
                 listen.UseHttps(new TlsHandshakeCallbackOptions
                 {
-                    OnConnection = _ => ValueTask.FromResult(new SslServerAuthenticationOptions
+                    OnConnection = async _ =>
                     {
-                        ServerCertificateContext = certificate!.Get(e => Log.CertificateUnusable(logger, e.Message)),
-                    }),
+                        // Files are read, keys are computed with: not where other connections wait.
+                        await Task.Yield();
+                        return new SslServerAuthenticationOptions { ServerCertificateContext = certificate!.Get(e => Log.CertificateUnusable(logger, e.Message)) };
+                    },
                 });
             }
         }

@@ -72,6 +72,8 @@ internal sealed class Recovery(
     /// <summary>Finds somebody to say the rest; null when nobody can.</summary>
     public async ValueTask<RelaySource?> ContinueAsync()
     {
+        // Rare and heavy: not on the thread on which other connections wait.
+        await Task.Yield();
         while (++_breaks <= MostBreaks && ContinuationRequest.Create(Request.Endpoint, Request.Body.Bytes, Sent, Sent.Tokens) is not null)
         {
             _result = "failed";

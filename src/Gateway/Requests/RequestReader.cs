@@ -7,6 +7,9 @@ namespace LlmGateway.Gateway.Requests;
 /// <summary>Reads a request whole and finds out what it asks for, or what is wrong with it.</summary>
 internal sealed class RequestReader(LiveCatalogue live, BodyBudget budget, TimeProvider time)
 {
+    /// <summary>A body that is looked into at once: in less than a millisecond.</summary>
+    private const int LongestInline = 256 * 1024;
+
     /// <summary>A longer hint is none.</summary>
     private const int LongestSession = 256;
 
@@ -26,6 +29,12 @@ internal sealed class RequestReader(LiveCatalogue live, BodyBudget budget, TimeP
         if (body is null)
         {
             return (null, unread);
+        }
+
+        if (body.Length > LongestInline)
+        {
+            // To look into it takes a while, and the thread that brought it may have other connections to serve.
+            await Task.Yield();
         }
 
         var isTaken = false;

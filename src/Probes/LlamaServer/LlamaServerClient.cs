@@ -127,7 +127,8 @@ public sealed class LlamaServerClient : IDisposable
 
         try
         {
-            // The body is in memory already, at most MaxBodyBytes of it.
+            // The body is in memory already, at most MaxBodyBytes of it: too much to read on a thread that other sockets may wait for.
+            await Task.Yield();
             using var body = await response.Content.ReadAsStreamAsync(cancellationToken);
             return await JsonSerializer.DeserializeAsync(body, type, cancellationToken)
                 ?? throw new LlamaServerException($"/{path} answered nothing", (int)response.StatusCode);

@@ -42,11 +42,11 @@ internal static class LaunchEnvironment
 
     /// <summary>
     /// What the shell that started the gateway holds for a llama-server of its own must not change ours; LLAMA_CACHE and HF_* tell where
-    /// models are and stay. What belongs to the gateway stays with the gateway: its tokens, and the listeners of its web host.
+    /// models are and stay. What belongs to the gateway stays with the gateway: its tokens, the listeners of its web host, and how its runtime schedules.
     /// </summary>
     private static bool Passes(string name, ReplicaKind kind) =>
         !name.StartsWith("LLAMA_ARG_", StringComparison.Ordinal)
-        && name is not (KeyVariable or "LLAMA_SERVER_ROUTER_PORT" or "NOTIFY_SOCKET" or "LISTEN_FDS" or "LISTEN_PID")
+        && name is not (KeyVariable or "LLAMA_SERVER_ROUTER_PORT" or "NOTIFY_SOCKET" or "LISTEN_FDS" or "LISTEN_PID" or "DOTNET_SYSTEM_NET_SOCKETS_INLINE_COMPLETIONS")
         && !name.StartsWith("LLMGATEWAY_", StringComparison.Ordinal)
         && !(kind is ReplicaKind.Simulator && (name.StartsWith("ASPNETCORE_", StringComparison.Ordinal)
             || name is "URLS" or "HTTP_PORTS" or "HTTPS_PORTS" or "DOTNET_URLS"));

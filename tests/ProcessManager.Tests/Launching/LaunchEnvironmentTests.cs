@@ -15,6 +15,7 @@ public sealed class LaunchEnvironmentTests
             ["LLAMA_CACHE"] = "/c",
             ["LLAMA_ARG_PORT"] = "1",
             ["LLAMA_API_KEY"] = "old",
+            ["DOTNET_SYSTEM_NET_SOCKETS_INLINE_COMPLETIONS"] = "1",
             ["LLAMA_SERVER_ROUTER_PORT"] = "1",
             ["LLMGATEWAY_TOKEN"] = "secret",
             ["ASPNETCORE_URLS"] = "http://*:1",
