@@ -131,7 +131,8 @@ internal sealed record BareYarpPeer() : Peer("bare yarp")
 }
 
 /// <summary>The gateway as it ships, with the backends as remote servers and a key: every feature on, traces off.</summary>
-internal sealed record GatewayPeer() : Peer("gateway")
+/// <param name="Program">Null for what was built here.</param>
+internal sealed record GatewayPeer(string? Program) : Peer("gateway")
 {
     /// <summary>Until its code is compiled as well as it will be; sooner, the start is measured.</summary>
     public override TimeSpan WarmUp => TimeSpan.FromSeconds(15);
@@ -146,7 +147,7 @@ internal sealed record GatewayPeer() : Peer("gateway")
         var url = ServerProcess.FreeAddress();
         var file = Path.Combine(folder, "gateway.json");
         await File.WriteAllTextAsync(file, Configuration(setup, url, folder), cancellationToken).ConfigureAwait(false);
-        return await ServerProcess.StartAsync(url, BuiltPrograms.Gateway(), ["--config", file], cancellationToken).ConfigureAwait(false);
+        return await ServerProcess.StartAsync(url, Program ?? BuiltPrograms.Gateway(), ["--config", file], cancellationToken).ConfigureAwait(false);
     }
 
     internal static string Configuration(PeerSetup setup, Uri url, string folder)

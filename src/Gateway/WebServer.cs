@@ -36,7 +36,7 @@ internal static class WebServer
     {
         var builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { ContentRootPath = AppContext.BaseDirectory });
         builder.Configuration.Sources.Clear();
-        AddConsole(builder.Logging.ClearProviders(), format)
+        AddConsole(builder.Logging, format)
             .SetMinimumLevel(LogLevel.Information)
             .AddFilter("Microsoft", LogLevel.Warning)
             .AddFilter("System", LogLevel.Warning)
@@ -83,13 +83,12 @@ internal static class WebServer
     private static ILoggingBuilder AddConsole(ILoggingBuilder logging, LogFormat format)
     {
         const string Timestamp = "yyyy-MM-dd'T'HH:mm:ss.fff'Z'";
-        if (format == LogFormat.Text)
-        {
-            return logging.AddSimpleConsole(console => (console.SingleLine, console.UseUtcTimestamp, console.TimestampFormat) = (true, true, Timestamp + " "));
-        }
-
-        return logging.Configure(options => options.ActivityTrackingOptions = ActivityTrackingOptions.TraceId | ActivityTrackingOptions.SpanId)
-            .AddJsonConsole(console => (console.IncludeScopes, console.UseUtcTimestamp, console.TimestampFormat) = (true, true, Timestamp));
+        _ = format == LogFormat.Text
+            ? logging.AddSimpleConsole(console => (console.SingleLine, console.UseUtcTimestamp, console.TimestampFormat) = (true, true, Timestamp + " "))
+            : logging.Configure(options => options.ActivityTrackingOptions = ActivityTrackingOptions.TraceId | ActivityTrackingOptions.SpanId)
+                .AddJsonConsole(console => (console.IncludeScopes, console.UseUtcTimestamp, console.TimestampFormat) = (true, true, Timestamp));
+        logging.ClearProviders().Services.AddSingleton<ConsoleLoggerProvider>().AddSingleton<ILoggerProvider, ConsoleLog>();
+        return logging;
     }
 
     private static void Listen(KestrelServerOptions kestrel, string text, TlsCertificate? certificate, DescriptorReserve reserve)
