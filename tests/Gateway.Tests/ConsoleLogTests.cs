@@ -1,5 +1,9 @@
 using System.Net.Sockets;
+using LlmGateway.Gateway.Models;
+using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Console;
+using Microsoft.Extensions.Options;
 
 namespace LlmGateway.Gateway.Tests;
 
@@ -18,6 +22,16 @@ public sealed class ConsoleLogTests
         Assert.Equal(["three", "four", "five"], kept);
 
         void Write(string text, Exception? exception) => log.Log(LogLevel.Error, 0, text, exception, static (text, _) => text);
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task CreateData_Log_LosesLinesRatherThanHoldRequestsUp(bool json)
+    {
+        await using var app = WebServer.CreateData(new DataPlaneOptions { LogFormat = json ? LogFormat.Json : LogFormat.Text }).Build();
+        Assert.IsType<ConsoleLog>(Assert.Single(app.Services.GetServices<ILoggerProvider>()));
+        Assert.Equal(ConsoleLoggerQueueFullMode.DropWrite, app.Services.GetRequiredService<IOptions<ConsoleLoggerOptions>>().Value.QueueFullMode);
     }
 
     private sealed class RecordingLogger(List<string> kept) : ILogger
