@@ -53,6 +53,7 @@ internal static class DataPlaneServices
             .AddSingleton<Reloader>()
             .AddSingleton<ConfigurationWatch>()
             .AddSingleton<BackendInvokers>()
+            .AddSingleton<AttemptForwarders>()
             .AddSingleton<StreamRecovery>()
             .AddSingleton<InferenceHandler>()
             .AddSingleton<InferenceCalls>()

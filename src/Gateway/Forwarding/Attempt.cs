@@ -1,7 +1,6 @@
 using System.Net;
 using LlmGateway.Gateway.Backends;
 using LlmGateway.Gateway.Requests;
-using Yarp.ReverseProxy.Forwarder;
 
 namespace LlmGateway.Gateway.Forwarding;
 
@@ -36,17 +35,14 @@ internal enum AttemptEnd
     Broken,
 }
 
-/// <summary>One try of one request on one backend, by YARP's forwarder: which headers pass, which answers pass, and how it ended.</summary>
-internal sealed class Attempt : HttpTransformer, IDisposable
+/// <summary>One try of one request on one backend: which headers pass, which answers pass, and how it ended.</summary>
+internal sealed class Attempt : IDisposable
 {
     private const int LongestRefusal = 64 * 1024;
 
     private readonly InferenceRequest _request;
     private readonly ClientAnswer _answer;
-    private readonly Backend _backend;
     private readonly RelayTimer _timer;
-    private readonly CancellationTokenSource _send = new();
-    private CancellationTokenRegistration _sending;
     private RelayStream? _relay;
     private int _isSettled;
 
@@ -58,13 +54,25 @@ internal sealed class Attempt : HttpTransformer, IDisposable
     /// <param name="aborted">The client's leaving.</param>
     public Attempt(InferenceRequest request, ClientAnswer answer, Backend backend, TimeProvider time, TimeSpan firstToken, CancellationToken aborted)
     {
-        (_request, _answer, _backend) = (request, answer, backend);
+        (_request, _answer, Backend) = (request, answer, backend);
         backend.Traffic.Began(request.Stream);
         var timeouts = request.Model.Options.Timeouts;
         _timer = request.Stream
             ? new RelayTimer(time, firstToken, timeouts.BetweenTokens, timeouts.Total, backend.Gone, aborted)
             : new RelayTimer(time, null, null, timeouts.Total, backend.Gone, aborted);
     }
+
+    /// <summary>Who is asked.</summary>
+    public Backend Backend { get; }
+
+    /// <summary>The request's body.</summary>
+    public RequestBody Body => _request.Body;
+
+    /// <summary>Longest wait for a connection.</summary>
+    public TimeSpan ConnectTimeout => _request.Model.Options.Timeouts.Connect;
+
+    /// <summary>Cancelled when it is over: by time, by the backend's end or the client's leaving.</summary>
+    public CancellationToken Over => _timer.Token;
 
     /// <summary>This attempt's own place in a trace; null to pass on the client's.</summary>
     public string? TraceParent { get; init; }
@@ -93,6 +101,9 @@ internal sealed class Attempt : HttpTransformer, IDisposable
     /// <summary>The backend's own error: status and body.</summary>
     public (int Status, byte[] Body)? Refusal { get; private set; }
 
+    /// <summary>True once the first token is in hand: from then on the client's answer is this one.</summary>
+    public bool IsCommitted { get; private set; }
+
     /// <summary>Status that the backend answered with, or 0.</summary>
     public int BackendStatus { get; private set; }
 
@@ -103,89 +114,69 @@ internal sealed class Attempt : HttpTransformer, IDisposable
     public TokenUsage? Usage => _relay?.Usage;
 
     /// <summary>Sends the request and relays the answer.</summary>
-    public async Task<AttemptEnd> RunAsync(HttpContext context, IHttpForwarder forwarder, HttpMessageInvoker invoker, ForwarderRequestConfig config)
+    public async ValueTask<AttemptEnd> RunAsync(HttpContext context, IAttemptForwarder forwarder)
     {
-        // The forwarder's own token must not be cancelled once the answer has begun: it would keep the last event from the client.
-        _sending = _timer.Token.UnsafeRegister(static send => ((CancellationTokenSource)send!).Cancel(), _send);
-        context.Request.Body = _request.Body.OpenRead();
-
-        // What an earlier attempt has left there would tell the forwarder that the answer is given.
-        context.Response.Clear();
-        ForwarderError error;
-        try
-        {
-            error = await forwarder.SendAsync(context, _backend.Address.BaseUri.AbsoluteUri, invoker, config, this, _send.Token);
-        }
-        finally
-        {
-            await _sending.DisposeAsync();
-        }
-
-        Fault = context.GetForwarderErrorFeature()?.Exception;
-        return End(context, error);
+        var end = await forwarder.SendAsync(context, this);
+        Fault = end.Fault;
+        return End(context, end);
     }
 
     public void Dispose()
     {
         Settle();
         _timer.Dispose();
-        _send.Dispose();
     }
 
-    /// <inheritdoc/>
-    public override ValueTask TransformRequestAsync(
-        HttpContext httpContext, HttpRequestMessage proxyRequest, string destinationPrefix, CancellationToken cancellationToken)
+    /// <summary>What the backend is told besides the body. What follows is the backend's time.</summary>
+    /// <param name="from">The client's headers.</param>
+    public BackendRequest Describe(IHeaderDictionary from)
     {
-        BackendRequest.Describe(proxyRequest, _request, _backend, httpContext.Request.Headers, _request.Body.Length, TraceParent);
         OnSending?.Invoke();
-        return ValueTask.CompletedTask;
+        return BackendRequest.Of(_request, Backend, from, _request.Body.Length, TraceParent);
     }
 
-    /// <inheritdoc/>
-    public override async ValueTask<bool> TransformResponseAsync(HttpContext httpContext, HttpResponseMessage? proxyResponse, CancellationToken cancellationToken)
+    /// <summary>Looks at the backend's answer and, when it can be passed on, waits for its first token and begins the client's.</summary>
+    /// <param name="context">The client's call.</param>
+    /// <param name="head">The answer's head.</param>
+    /// <param name="body">The answer's body.</param>
+    /// <returns>What the client gets, which the caller disposes; null when it gets nothing of this.</returns>
+    /// <exception cref="IOException">It can't be passed on, or broke off before the first token.</exception>
+    public async ValueTask<RelayStream?> TakeAsync(HttpContext context, AnswerHead head, Stream body)
     {
-        if (proxyResponse is null)
-        {
-            return false;
-        }
-
-        BackendStatus = (int)proxyResponse.StatusCode;
+        BackendStatus = head.Status;
         if (BackendStatus is < 200 or > 299)
         {
-            Refusal = BackendRefusal.Presentable(BackendStatus, await ReadRefusalAsync(proxyResponse)) is { } body ? (BackendStatus, body) : null;
-            return false;
+            Refusal = BackendRefusal.Presentable(BackendStatus, await ReadRefusalAsync(body)) is { } error ? (BackendStatus, error) : null;
+            return null;
         }
 
         OnStarted?.Invoke();
-        var from = proxyResponse.Content.Headers;
-        var isEvents = string.Equals(from.ContentType?.MediaType, "text/event-stream", StringComparison.OrdinalIgnoreCase);
-        var fault = BackendHead.Fault(proxyResponse) ?? (_answer.IsCommitted && !isEvents ? "It is no stream, and the client has been promised one." : null);
+        var isEvents = head.IsEvents;
+        var fault = head.Fault() ?? (_answer.IsCommitted && !isEvents ? "It is no stream, and the client has been promised one." : null);
         if (fault is not null)
         {
             throw new IOException($"The answer can't be passed on. {fault}");
         }
 
-        _relay = new RelayStream(
-            await proxyResponse.Content.ReadAsStreamAsync(_timer.Token), isEvents ? _request.Endpoint.Dialect : null, _request.Id, _timer, Recovery?.Sent)
+        _relay = new RelayStream(body, isEvents ? _request.Endpoint.Dialect : null, _request.Id, _timer, Recovery?.Sent)
         {
             Continue = Recovery is { } recovery ? recovery.ContinueAsync : null,
             OnFirstToken = HandleFirstToken,
             OnFirstTokenWritten = OnFirstTokenWritten,
             OnProgress = Came,
             OnWhole = OnWhole,
-            Announced = isEvents ? null : from.ContentLength,
+            Announced = isEvents ? null : head.Length,
             OnBroken = _answer.CloseAfterwards,
-            EndsWithItsConnection = !isEvents && from.ContentLength is null && proxyResponse.Headers.TransferEncodingChunked is not true
-                && from.ContentType?.MediaType is null or "application/json",
+            EndsWithItsConnection = !isEvents && head.Framing == BodyFraming.Connection && (head.ContentType is null || head.MediaType is "application/json"),
         };
 
         // Until the first token is in hand the request can still go elsewhere.
         await _relay.PrimeAsync();
-        _sending.Unregister();
+        IsCommitted = true;
         await _answer.BeginAsync(BackendStatus, DescribeRoute);
 
-        var headers = httpContext.Response.Headers;
-        headers.ContentType = from.ContentType?.ToString() ?? "application/json";
+        var headers = context.Response.Headers;
+        headers.ContentType = head.ContentType ?? "application/json";
         if (isEvents)
         {
             headers.CacheControl = "no-cache";
@@ -193,16 +184,11 @@ internal sealed class Attempt : HttpTransformer, IDisposable
         }
         else
         {
-            headers.ContentLength = from.ContentLength;
+            headers.ContentLength = head.Length;
         }
 
-        proxyResponse.Content = new RelayContent(_relay, proxyResponse.Content);
-        return true;
+        return _relay;
     }
-
-    /// <inheritdoc/>
-    public override ValueTask TransformResponseTrailersAsync(HttpContext httpContext, HttpResponseMessage proxyResponse, CancellationToken cancellationToken) =>
-        ValueTask.CompletedTask;
 
     private void HandleFirstToken()
     {
@@ -217,7 +203,7 @@ internal sealed class Attempt : HttpTransformer, IDisposable
     /// <summary>More than a sign of life has come.</summary>
     private void Came(int bytes)
     {
-        _backend.Traffic.Came(bytes);
+        Backend.Traffic.Came(bytes);
         _request.Progress?.Came();
     }
 
@@ -226,11 +212,11 @@ internal sealed class Attempt : HttpTransformer, IDisposable
     {
         if (Interlocked.Exchange(ref _isSettled, 1) == 0)
         {
-            _backend.Traffic.Settled(_request.Stream);
+            Backend.Traffic.Settled(_request.Stream);
         }
     }
 
-    private AttemptEnd End(HttpContext context, ForwarderError error)
+    private AttemptEnd End(HttpContext context, ForwardEnd end)
     {
         if (context.RequestAborted.IsCancellationRequested)
         {
@@ -239,15 +225,12 @@ internal sealed class Attempt : HttpTransformer, IDisposable
 
         if (context.Response.HasStarted)
         {
-            return (_relay?.Ended, error) switch
-            {
-                (RelayEnd.Complete, ForwarderError.None) => AttemptEnd.Complete,
-                (_, ForwarderError.ResponseBodyClient) => AttemptEnd.ClientGone,
-                _ => AttemptEnd.Broken,
-            };
+            return end.IsClientGone ? AttemptEnd.ClientGone
+                : _relay?.Ended == RelayEnd.Complete && end.Fault is null ? AttemptEnd.Complete
+                : AttemptEnd.Broken;
         }
 
-        return error switch
+        return this switch
         {
             _ when Refusal is not null => AttemptEnd.Refused,
             _ when BackendStatus == (int)HttpStatusCode.ServiceUnavailable => AttemptEnd.Loading,
@@ -263,10 +246,9 @@ internal sealed class Attempt : HttpTransformer, IDisposable
         is HttpRequestException { HttpRequestError: HttpRequestError.ConnectionError }
         or OperationCanceledException { InnerException: TimeoutException };
 
-    private async Task<ReadOnlyMemory<byte>> ReadRefusalAsync(HttpResponseMessage response)
+    private async Task<ReadOnlyMemory<byte>> ReadRefusalAsync(Stream body)
     {
         var buffer = new byte[LongestRefusal];
-        using var body = await response.Content.ReadAsStreamAsync(_timer.Token);
         var length = await body.ReadAtLeastAsync(buffer, buffer.Length, throwOnEndOfStream: false, _timer.Token);
         return buffer.AsMemory(0, length);
     }

@@ -3,27 +3,18 @@ using LlmGateway.Gateway.Backends;
 using LlmGateway.Gateway.Requests;
 using LlmGateway.Gateway.Scheduling;
 using LlmGateway.Gateway.Scheduling.Breaking;
-using Yarp.ReverseProxy.Forwarder;
 
 namespace LlmGateway.Gateway.Forwarding;
 
 /// <summary>Carries one accepted request to its end: a slot, an attempt, and as long as no byte has reached the client, perhaps another.</summary>
 internal sealed class InferenceHandler(
-    Scheduler scheduler, BackendRegistry registry, IHttpForwarder forwarder, BackendInvokers invokers, StreamRecovery recoveries, RequestMetrics metrics, RequestLedger ledger, TimeProvider time, ILogger<InferenceHandler> logger)
+    Scheduler scheduler, BackendRegistry registry, AttemptForwarders forwarders, StreamRecovery recoveries, RequestMetrics metrics, RequestLedger ledger, TimeProvider time, ILogger<InferenceHandler> logger)
 {
     /// <summary>Backends that may die under one request before it is given up.</summary>
     private const int MostDeaths = 8;
 
     /// <summary>Deaths of a backend that worked on nothing else: a second one is no accident.</summary>
     private const int MostDeathsAlone = 2;
-
-    // The attempts' own timers end what takes too long; the forwarder's would end a long prefill.
-    private static readonly ForwarderRequestConfig Config = new()
-    {
-        ActivityTimeout = Timeout.InfiniteTimeSpan,
-        Version = System.Net.HttpVersion.Version11,
-        VersionPolicy = HttpVersionPolicy.RequestVersionExact,
-    };
 
     /// <summary>Answers the request; never throws for what a client or a backend does.</summary>
     /// <param name="context">The client's call.</param>
@@ -80,7 +71,7 @@ internal sealed class InferenceHandler(
             using var attempt = Begin(context, run, lease, attemptSpan, recovery);
             attempt.OnWhole = () => Finish(run, attempt, recovery?.Lease ?? lease);
             answer.WaitsForBackend();
-            var end = await attempt.RunAsync(context, forwarder, invokers.For(lease.Backend, request.Model.Options.Timeouts.Connect), Config);
+            var end = await attempt.RunAsync(context, forwarders.For(lease.Backend));
             if (recovery is not { HasBroken: true })
             {
                 RequestTrace.EndAttempt(attemptSpan, attempt.BackendStatus, end);

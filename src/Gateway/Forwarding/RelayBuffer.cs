@@ -3,10 +3,11 @@ using System.Buffers;
 namespace LlmGateway.Gateway.Forwarding;
 
 /// <summary>Pooled bytes between a backend and its client: first those that are ready for the client, then those that are held back until more has come.</summary>
-/// <remarks>It holds no memory while it is empty: most of a stream's time passes waiting. Not safe for two at once.</remarks>
+/// <remarks>It holds no memory while it is empty and nothing is awaited. Not safe for two at once.</remarks>
 internal sealed class RelayBuffer : IDisposable
 {
-    private const int First = 4 * 1024;
+    /// <summary>A few events: each stream that waits holds so much.</summary>
+    private const int First = 2 * 1024;
 
     private byte[]? _buffer;
     private int _start;
@@ -14,6 +15,8 @@ internal sealed class RelayBuffer : IDisposable
     private int _length;
 
     public int Ready => _ready - _start;
+
+    public ReadOnlyMemory<byte> ReadyBytes => _buffer.AsMemory(_start, Ready);
 
     public ReadOnlySpan<byte> Held => _buffer.AsSpan(_ready, _length - _ready);
 

@@ -1,3 +1,5 @@
+using System.IO.Pipelines;
+using System.Runtime.CompilerServices;
 using LlmGateway.Gateway.Requests;
 
 namespace LlmGateway.Gateway.Forwarding;
@@ -129,7 +131,9 @@ internal sealed class RelayStream : Stream
         TellWhole();
     }
 
-    public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
+    /// <summary>Waits for what the client gets next; false at the end.</summary>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    public async ValueTask<bool> WaitAsync(CancellationToken cancellationToken)
     {
         if (_buffer.Ready == 0 && Ended == RelayEnd.None)
         {
@@ -139,8 +143,20 @@ internal sealed class RelayStream : Stream
             TellWhole();
         }
 
-        return _buffer.Take(buffer.Span);
+        return _buffer.Ready > 0;
     }
+
+    /// <summary>Hands on what is ready. False when the client has left.</summary>
+    /// <param name="client">The client's answer; not by a token: a client that has left completes what waits for it.</param>
+    public async ValueTask<bool> WriteToAsync(PipeWriter client)
+    {
+        var written = await client.WriteAsync(_buffer.ReadyBytes, CancellationToken.None);
+        _buffer.DropReady();
+        return written is { IsCompleted: false, IsCanceled: false };
+    }
+
+    public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default) =>
+        await WaitAsync(cancellationToken) ? _buffer.Take(buffer.Span) : 0;
 
     public override Task<int> ReadAsync(byte[] buffer, int offset, int count, CancellationToken cancellationToken) =>
         ReadAsync(buffer.AsMemory(offset, count), cancellationToken).AsTask();
@@ -168,6 +184,7 @@ internal sealed class RelayStream : Stream
         base.Dispose(disposing);
     }
 
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
     private async ValueTask FillOrEndAsync(CancellationToken cancellationToken)
     {
         while (!await TryFillAsync(cancellationToken))
@@ -193,6 +210,7 @@ internal sealed class RelayStream : Stream
     }
 
     /// <summary>False when the source has ended, in whatever way; throws for what is no stream of events and broke.</summary>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<bool> TryFillAsync(CancellationToken cancellationToken)
     {
         try
@@ -214,20 +232,13 @@ internal sealed class RelayStream : Stream
     }
 
     /// <summary>Reads until at least one more whole event (or any bytes of what is no stream) is ready. False at the end of the source, or for comments only.</summary>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<bool> FillAsync()
     {
         var (content, timer) = _source;
         while (_received != Announced)
         {
             using var wait = timer.Begin(_events is { SawLast: true } ? AfterTheLast : null);
-            if (_buffer.IsEmpty)
-            {
-                // Wait without a buffer: most of a stream's time passes here.
-#pragma warning disable CA2022 // Nothing is read: an empty read only waits.
-                await content.ReadAsync(Memory<byte>.Empty, timer.Token);
-#pragma warning restore CA2022
-            }
-
             var read = await content.ReadAsync(_buffer.Room(), timer.Token);
             if (read == 0)
             {

@@ -4,15 +4,22 @@ namespace LlmGateway.Gateway.Forwarding;
 /// <remarks>It runs only while the backend is waited for, so a slow client never counts against the backend.</remarks>
 internal sealed class RelayTimer : IDisposable
 {
+    /// <summary>No deadline.</summary>
+    private const long Never = long.MaxValue;
+
     private readonly TimeProvider _time;
-    private readonly CancellationTokenSource _expired;
-    private readonly CancellationTokenSource _any;
-    private readonly long _startedAt;
-    private readonly TimeSpan _total;
+    private readonly CancellationTokenSource _over = new();
+    private readonly CancellationTokenRegistration _gone;
+    private readonly CancellationTokenRegistration _aborted;
+    private readonly ITimer _timer;
+    private readonly long _end;
     private readonly TimeSpan? _betweenTokens;
     private bool _isStarted;
     private long _waitingSince;
     private TimeSpan _waited;
+    private long _deadline;
+    private long _due;
+    private int _isDisposed;
 
     /// <param name="time">The clock.</param>
     /// <param name="firstToken">From now to the first token; null for an answer that is no stream.</param>
@@ -23,16 +30,19 @@ internal sealed class RelayTimer : IDisposable
     public RelayTimer(
         TimeProvider time, TimeSpan? firstToken, TimeSpan? betweenTokens, TimeSpan total, CancellationToken gone, CancellationToken aborted)
     {
-        (_time, _betweenTokens, _total) = (time, betweenTokens, total);
-        _startedAt = time.GetTimestamp();
-        _expired = new CancellationTokenSource(firstToken is { } first && first < total ? first : total, time);
-        _any = CancellationTokenSource.CreateLinkedTokenSource(gone, _expired.Token, aborted);
+        (_time, _betweenTokens) = (time, betweenTokens);
+        var now = time.GetTimestamp();
+        _end = now + Ticks(total);
+        _deadline = _due = firstToken is { } first && first < total ? now + Ticks(first) : _end;
+        _timer = time.CreateTimer(static timer => ((RelayTimer)timer!).Look(), this, Span(_due - now), Timeout.InfiniteTimeSpan);
+        _gone = gone.UnsafeRegister(static timer => ((RelayTimer)timer!).End(), this);
+        _aborted = aborted.UnsafeRegister(static timer => ((RelayTimer)timer!).End(), this);
     }
 
     /// <summary>Cancelled when the time is over, the backend gone or the client away.</summary>
-    public CancellationToken Token => _any.Token;
+    public CancellationToken Token => _over.Token;
 
-    public bool HasExpired => _expired.IsCancellationRequested;
+    public bool HasExpired { get; private set; }
 
     /// <summary>A token has come: from now on the time between tokens counts.</summary>
     public void Progressed()
@@ -47,12 +57,17 @@ internal sealed class RelayTimer : IDisposable
     {
         if (_isStarted)
         {
-            var left = _total - _time.GetElapsedTime(_startedAt);
-            left = atMost < left ? atMost.Value : left;
-            // What is no token (a comment, half an event) ends one wait, but not the count.
-            var limit = _betweenTokens - _waited is { } between && between < left ? between : left;
             _waitingSince = _time.GetTimestamp();
-            _expired.CancelAfter(limit > TimeSpan.Zero ? limit : TimeSpan.Zero);
+            // What is no token (a comment, half an event) ends one wait, but not the count.
+            var deadline = _betweenTokens is { } between ? Math.Min(_end, _waitingSince + Ticks(between - _waited)) : _end;
+            deadline = atMost is { } most ? Math.Min(deadline, _waitingSince + Ticks(most)) : deadline;
+
+            // Seen by whoever looks, or what they have armed is seen here.
+            Interlocked.Exchange(ref _deadline, deadline);
+            if (deadline < Volatile.Read(ref _due))
+            {
+                Arm();
+            }
         }
 
         return new Wait(this);
@@ -60,9 +75,52 @@ internal sealed class RelayTimer : IDisposable
 
     public void Dispose()
     {
-        _any.Dispose();
-        _expired.Dispose();
+        Volatile.Write(ref _isDisposed, 1);
+        _gone.Unregister();
+        _aborted.Unregister();
+        _timer.Dispose();
     }
+
+    /// <summary>The timer's own moment: most waits end long before, and it only looks again at the next one's deadline.</summary>
+    private void Look()
+    {
+        if (_time.GetTimestamp() < Volatile.Read(ref _deadline))
+        {
+            Arm();
+            return;
+        }
+
+        HasExpired = Volatile.Read(ref _isDisposed) == 0;
+        End();
+    }
+
+    private void Arm()
+    {
+        lock (_timer)
+        {
+            do
+            {
+                var due = Math.Min(Volatile.Read(ref _deadline), _end);
+                Interlocked.Exchange(ref _due, due);
+                _timer.Change(Span(due - _time.GetTimestamp()), Timeout.InfiniteTimeSpan);
+            }
+            while (Volatile.Read(ref _deadline) < _due);
+        }
+    }
+
+    private void End()
+    {
+        // Whoever has disposed this has an end of its own.
+        if (Volatile.Read(ref _isDisposed) == 0)
+        {
+            _over.Cancel();
+        }
+    }
+
+    private long Ticks(TimeSpan span) => (long)(Math.Max(span.TotalSeconds, 0) * _time.TimestampFrequency);
+
+    /// <summary>In whole milliseconds upwards: a timer that comes too early would only come again.</summary>
+    private TimeSpan Span(long ticks) => TimeSpan.FromMilliseconds(Math.Ceiling(Math.Max(ticks, 0) * 1000.0 / _time.TimestampFrequency));
 
     /// <summary>One wait; ends when disposed.</summary>
     public readonly struct Wait(RelayTimer timer) : IDisposable
@@ -72,7 +130,7 @@ internal sealed class RelayTimer : IDisposable
             if (timer._isStarted)
             {
                 timer._waited += timer._time.GetElapsedTime(timer._waitingSince);
-                timer._expired.CancelAfter(Timeout.InfiniteTimeSpan);
+                Volatile.Write(ref timer._deadline, Never);
             }
         }
     }

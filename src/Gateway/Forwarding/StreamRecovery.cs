@@ -182,9 +182,9 @@ internal sealed class Recovery(
         }
 
         using var message = new HttpRequestMessage(HttpMethod.Post, default(Uri)) { Content = new ByteArrayContent(body) };
-        BackendRequest.Describe(message, Request, lease.Backend, context.Request.Headers, body.Length, (_attempt ?? Span)?.Id);
+        BackendRequest.Of(Request, lease.Backend, context.Request.Headers, body.Length, (_attempt ?? Span)?.Id).Describe(message);
         _response = await invoker.SendAsync(message, _timer.Token);
-        if (_response.StatusCode != HttpStatusCode.OK || _response.Content.Headers.ContentType?.MediaType != "text/event-stream" || BackendHead.Fault(_response) is not null)
+        if (AnswerHead.Of(_response) is not { Status: StatusCodes.Status200OK, IsEvents: true } head || head.Fault() is not null)
         {
             lease.End(LeaseEnd.Finished, UpstreamOutcome.Client);
             Log.ContinuationFailed(logger, Request.Id, lease.Backend.Name, $"it answered with status {(int)_response.StatusCode}");

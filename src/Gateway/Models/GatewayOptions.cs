@@ -74,8 +74,21 @@ internal sealed record DataPlaneOptions
     /// <summary>What a log line is. <value><c>text</c> (default), or <c>json</c>: one object a line, with the trace id and the request id.</value></summary>
     public LogFormat LogFormat { get; init; }
 
+    /// <summary>Who carries requests to the backends. <value><c>lean</c> (default): the gateway's own client, and YARP for remotes over TLS; or <c>yarp</c>: YARP for all, which costs more.</value></summary>
+    public RelayKind Relay { get; init; }
+
     /// <summary>Allows a listener that other machines reach although no API key is configured.</summary>
     public bool Insecure { get; init; }
+}
+
+/// <summary>Who carries requests to the backends.</summary>
+internal enum RelayKind
+{
+    /// <summary>The gateway's own client, and YARP's forwarder for remotes over TLS.</summary>
+    Lean,
+
+    /// <summary>YARP's forwarder over .NET's own HTTP client.</summary>
+    Yarp,
 }
 
 /// <summary>What a line of the log is.</summary>

@@ -7,8 +7,10 @@ using Microsoft.Extensions.Time.Testing;
 namespace LlmGateway.Gateway.Tests.Forwarding;
 
 /// <summary>The response corpus: every hostile answer, and what its client sees of it, byte for byte.</summary>
-public sealed class HostileAnswerTests
+public class HostileAnswerTests
 {
+    private protected virtual RelayKind Relay => RelayKind.Lean;
+
     private readonly FakeTimeProvider _time = new();
 
     private static CancellationToken Ct => TestContext.Current.CancellationToken;
@@ -25,7 +27,7 @@ public sealed class HostileAnswerTests
         await using var gateway = await GatewayUnderTest.StartAsync(_time, model => model with
         {
             Timeouts = new TimeoutOptions { FirstToken = TimeSpan.FromHours(24), BetweenTokens = TimeSpan.FromHours(24), Total = TimeSpan.FromHours(168) },
-        });
+        }, root: WithRelay);
         gateway.Add(stub.Address);
         var body = hostile.Stream ? """{"model":"m","stream":true,"prompt":"x"}""" : """{"model":"m"}""";
         using var answer = await RawAnswer.AskAsync(
@@ -70,7 +72,7 @@ public sealed class HostileAnswerTests
         // A server that looks at the head only, answers, and closes with the body unread: the reset may overtake the answer.
         using var listener = new System.Net.Sockets.TcpListener(System.Net.IPAddress.Loopback, 0);
         listener.Start();
-        await using var gateway = await GatewayUnderTest.StartAsync(_time);
+        await using var gateway = await GatewayUnderTest.StartAsync(_time, root: WithRelay);
         gateway.Add(Probes.BackendAddress.Tcp("127.0.0.1", ((System.Net.IPEndPoint)listener.LocalEndpoint).Port));
         using var stop = new CancellationTokenSource();
         var serving = ServeAsync();
@@ -98,6 +100,8 @@ public sealed class HostileAnswerTests
             }
         }
     }
+
+    private GatewayOptions WithRelay(GatewayOptions options) => options with { Gateway = options.Gateway with { Relay = Relay } };
 
     private static void AssertSame(ReadOnlySpan<byte> expected, ReadOnlySpan<byte> actual)
     {
@@ -143,4 +147,10 @@ public sealed class HostileAnswerTests
             Ct);
         await task;
     }
+}
+
+/// <summary>The same corpus with YARP's forwarder.</summary>
+public sealed class YarpHostileAnswerTests : HostileAnswerTests
+{
+    private protected override RelayKind Relay => RelayKind.Yarp;
 }

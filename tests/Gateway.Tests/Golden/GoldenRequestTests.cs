@@ -8,15 +8,17 @@ using LlmGateway.Gateway.Tests.Forwarding;
 namespace LlmGateway.Gateway.Tests.Golden;
 
 /// <summary>One gateway and the backend that records what reaches it.</summary>
-public sealed class GoldenGateway : IAsyncLifetime
+public class GoldenGateway : IAsyncLifetime
 {
+    private protected virtual RelayKind Relay => RelayKind.Lean;
+
     internal StubBackend Backend { get; } = StubBackend.Answers("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}");
 
     internal GatewayUnderTest Gateway { get; private set; } = null!;
 
     public async ValueTask InitializeAsync()
     {
-        Gateway = await GatewayUnderTest.StartAsync(TimeProvider.System, model => model with { Remotes = [model.Remotes[0] with { Slots = 4 }] }, root: options => options with { Gateway = options.Gateway with { MaxRequestBody = new ByteSize(512 * 1024) } });
+        Gateway = await GatewayUnderTest.StartAsync(TimeProvider.System, model => model with { Remotes = [model.Remotes[0] with { Slots = 4 }] }, root: options => options with { Gateway = options.Gateway with { MaxRequestBody = new ByteSize(512 * 1024), Relay = Relay } });
         Gateway.Add(Backend.Address, slots: 4);
     }
 
@@ -24,11 +26,21 @@ public sealed class GoldenGateway : IAsyncLifetime
     {
         await Gateway.DisposeAsync();
         await Backend.DisposeAsync();
+        GC.SuppressFinalize(this);
     }
 }
 
+/// <summary>The same with YARP's forwarder.</summary>
+public sealed class YarpGoldenGateway : GoldenGateway
+{
+    private protected override RelayKind Relay => RelayKind.Yarp;
+}
+
+/// <summary>The same corpus with YARP's forwarder: byte for byte the same.</summary>
+public sealed class YarpGoldenRequestTests(YarpGoldenGateway golden) : GoldenRequestTests(golden), IClassFixture<YarpGoldenGateway>;
+
 /// <summary>The corpus of <c>requests.txt</c>: what a client gets, and the exact bytes that a backend sees.</summary>
-public sealed partial class GoldenRequestTests(GoldenGateway golden) : IClassFixture<GoldenGateway>
+public partial class GoldenRequestTests(GoldenGateway golden) : IClassFixture<GoldenGateway>
 {
     private static CancellationToken Ct => TestContext.Current.CancellationToken;
 
