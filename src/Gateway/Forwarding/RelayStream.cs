@@ -117,6 +117,7 @@ internal sealed class RelayStream : Stream
             // Comments wait with the first event: with them the answer would have begun.
             if (_buffer.Ready == seen)
             {
+                _source.Timer.Token.ThrowIfCancellationRequested();
                 throw new IOException("The backend ended its answer before the first event.");
             }
 
@@ -197,6 +198,13 @@ internal sealed class RelayStream : Stream
             }
 
             _buffer.DropHeld();
+            if (cancellationToken.IsCancellationRequested)
+            {
+                // Nobody is there to be told.
+                Ended = RelayEnd.Broken;
+                return;
+            }
+
             if (_events.IsInsideEvent || Continue is null || _source.Timer.HasExpired || await Continue() is not { } next)
             {
                 Break();
@@ -221,7 +229,7 @@ internal sealed class RelayStream : Stream
                 return true;
             }
         }
-        catch (Exception e) when (_events is not null && !cancellationToken.IsCancellationRequested && e is IOException or HttpRequestException or OperationCanceledException)
+        catch (Exception e) when (_events is not null && e is IOException or HttpRequestException or OperationCanceledException)
         {
             return false;
         }
@@ -242,7 +250,8 @@ internal sealed class RelayStream : Stream
             var read = await content.ReadAsync(_buffer.Room(), timer.Token);
             if (read == 0)
             {
-                return false;
+                // A stream of events ends in its own way, whatever has ended its source.
+                return _events is null && timer.Token.IsCancellationRequested ? throw new OperationCanceledException(timer.Token) : false;
             }
 
             _buffer.Add(read);

@@ -39,7 +39,7 @@ internal sealed class WireBody : Stream
         set => throw new NotSupportedException();
     }
 
-    /// <summary>Reads some of it. It is the exchange's own token that ends a wait.</summary>
+    /// <summary>Reads some of it: 0 at its end, and when the exchange's own token has ended it, which costs no exception.</summary>
     /// <exception cref="IOException">It broke off, or its framing is none.</exception>
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
@@ -56,7 +56,7 @@ internal sealed class WireBody : Stream
             if (read == 0)
             {
                 End(excess: 0);
-                return Head.Framing == BodyFraming.Connection ? 0 : throw new HttpIOException(HttpRequestError.ResponseEnded, "The connection ended in the middle of the answer.");
+                return Head.Framing == BodyFraming.Connection || connection.IsCut ? 0 : throw new HttpIOException(HttpRequestError.ResponseEnded, "The connection ended in the middle of the answer.");
             }
 
             if (Head.Framing != BodyFraming.Chunks)

@@ -23,11 +23,14 @@ internal sealed class WireConnection(Socket socket) : IDisposable
     /// <summary>Timestamp of when it was last put aside.</summary>
     public long IdleSince { get; set; }
 
+    /// <summary>True once it was cut.</summary>
+    public bool IsCut => Volatile.Read(ref _isCut) != 0;
+
     /// <summary>Bytes that have come and that nobody has taken.</summary>
     public int Buffered => _end - _start;
 
     /// <summary>True while nothing has come that nobody asked for: the server's close, say.</summary>
-    public bool IsQuiet => Buffered == 0 && Volatile.Read(ref _isCut) == 0 && !socket.Poll(0, SelectMode.SelectRead);
+    public bool IsQuiet => Buffered == 0 && !IsCut && !socket.Poll(0, SelectMode.SelectRead);
 
     /// <summary>Sends a request and reads the head of the answer.</summary>
     /// <param name="request">Its head.</param>
@@ -52,9 +55,8 @@ internal sealed class WireConnection(Socket socket) : IDisposable
         return AnsweredAsync(SendAsync(piece, length, isOnePiece ? default : body));
     }
 
-    /// <summary>Takes bytes of the answer that have come already, or receives some: 0 at the end of the connection.</summary>
+    /// <summary>Takes bytes of the answer that have come already, or receives some: 0 at the end of the connection, and when it was cut: whoever cuts it knows.</summary>
     /// <exception cref="IOException">The connection failed.</exception>
-    /// <exception cref="OperationCanceledException">It was cut.</exception>
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     public async ValueTask<int> ReadAsync(Memory<byte> target)
     {
@@ -64,7 +66,7 @@ internal sealed class WireConnection(Socket socket) : IDisposable
         }
 
         var count = await _receiver.ReceiveAsync(target);
-        return count >= 0 ? count : throw Fault();
+        return count >= 0 ? count : IsCut ? 0 : throw Fault();
     }
 
     /// <summary>Lets go of what could cut it, so that it can be put aside. False when it has been cut: then it can't.</summary>
@@ -72,7 +74,7 @@ internal sealed class WireConnection(Socket socket) : IDisposable
     {
         var isReleased = !_cancellation.CanBeCanceled || _cut.Unregister();
         (_cancellation, _cut) = (default, default);
-        return isReleased && Volatile.Read(ref _isCut) == 0;
+        return isReleased && !IsCut;
     }
 
     /// <summary>Ends the connection, from wherever: whoever waits on it is told at once.</summary>
@@ -226,7 +228,7 @@ internal sealed class WireConnection(Socket socket) : IDisposable
         }
     }
 
-    private Exception Fault() => Volatile.Read(ref _isCut) != 0
+    private Exception Fault() => IsCut
         ? new OperationCanceledException("The connection was cut.", _cancellation)
         : new IOException("The connection failed.", new SocketException((int)_receiver.SocketError));
 
