@@ -212,7 +212,7 @@ internal static class GatewayPipeline
                     return RefuseAsync(context, isGuess ? Damped(failed, context, logger) : ApiErrors.InvalidKey);
                 }
 
-                context.Features.GetRequiredFeature<Arrival>().Caller = new Caller(key.Name, key.Options.Priority, key.Options.Priority, key.Allows) { Weight = key.Options.Weight, IsAdmin = key.Options.Admin };
+                context.Features.GetRequiredFeature<Arrival>().Caller = key.Caller;
             }
 
             return next(context);

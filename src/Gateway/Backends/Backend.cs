@@ -9,7 +9,7 @@ namespace LlmGateway.Gateway.Backends;
 internal sealed class Backend(string name, string model, int generation, BackendAddress address, string? apiKey, bool hasSlotsEndpoint)
 {
     private readonly CancellationTokenSource _gone = new();
-    private readonly ConcurrentDictionary<string, Uri> _uris = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<string, BackendTarget> _targets = new(StringComparer.Ordinal);
 
     /// <summary><c>model/index</c>.</summary>
     public string Name { get; } = name;
@@ -37,11 +37,24 @@ internal sealed class Backend(string name, string model, int generation, Backend
     public CancellationToken Gone => _gone.Token;
 
     /// <summary>Where one of the endpoints' paths is there.</summary>
-    public Uri UriOf(string path) => _uris.GetOrAdd(path, static (path, address) => new Uri(address.BaseUri, path.TrimStart('/')), Address);
+    public BackendTarget TargetOf(string path) => _targets.GetOrAdd(path, static (path, address) => new(new Uri(address.BaseUri, path.TrimStart('/'))), Address);
 
     /// <summary>Ends everything that runs there. Idempotent.</summary>
     /// <remarks>Callbacks run elsewhere: the caller is a supervisor, and a hundred streams may hang on this.</remarks>
     public void MarkGone() => _ = _gone.CancelAsync();
 
     public override string ToString() => Name;
+}
+
+/// <summary>One of a backend's addresses, and its parts, which <see cref="System.Uri"/> puts together anew each time.</summary>
+/// <param name="uri">Absolute.</param>
+internal sealed class BackendTarget(Uri uri)
+{
+    public Uri Uri => uri;
+
+    /// <summary>Path and query.</summary>
+    public string Path { get; } = uri.PathAndQuery;
+
+    /// <summary>Host, and port where it is not the scheme's own.</summary>
+    public string Authority { get; } = uri.Authority;
 }

@@ -1,4 +1,5 @@
 using System.Net;
+using System.Runtime.CompilerServices;
 using LlmGateway.Gateway.Backends;
 using LlmGateway.Gateway.Requests;
 
@@ -35,8 +36,30 @@ internal enum AttemptEnd
     Broken,
 }
 
+/// <summary>Is told how an attempt comes along, and tells the client how its answer came about.</summary>
+internal interface IAttemptWatcher
+{
+    /// <summary>The request is ready for the backend: what follows is the backend's time.</summary>
+    void Sending();
+
+    /// <summary>The backend has begun to answer.</summary>
+    void Started();
+
+    /// <summary>The first token is in hand.</summary>
+    void FirstToken();
+
+    /// <summary>The first token has been written to the client.</summary>
+    void FirstTokenWritten();
+
+    /// <summary>The whole answer is in hand, although the client may still have to read it.</summary>
+    void Whole(Attempt attempt);
+
+    /// <summary>Writes the headers that tell how the answer came about.</summary>
+    void DescribeRoute(IHeaderDictionary headers);
+}
+
 /// <summary>One try of one request on one backend: which headers pass, which answers pass, and how it ended.</summary>
-internal sealed class Attempt : IDisposable
+internal sealed class Attempt : IRelayWatcher, IDisposable
 {
     private const int LongestRefusal = 64 * 1024;
 
@@ -77,23 +100,8 @@ internal sealed class Attempt : IDisposable
     /// <summary>This attempt's own place in a trace; null to pass on the client's.</summary>
     public string? TraceParent { get; init; }
 
-    /// <summary>Called when the request is ready for the backend: what follows is the backend's time.</summary>
-    public Action? OnSending { get; init; }
-
-    /// <summary>Called when the backend has begun to answer.</summary>
-    public Action? OnStarted { get; init; }
-
-    /// <summary>Called when the first token is in hand.</summary>
-    public Action? OnFirstToken { get; init; }
-
-    /// <summary>Called when the first token has been written to the client.</summary>
-    public Action? OnFirstTokenWritten { get; init; }
-
-    /// <summary>Called when the whole answer is in hand, although the client may still have to read it.</summary>
-    public Action? OnWhole { get; set; }
-
-    /// <summary>Headers for the client that tell how the answer came about.</summary>
-    public required Action<IHeaderDictionary> DescribeRoute { get; init; }
+    /// <summary>Is told how it comes along.</summary>
+    public required IAttemptWatcher Watcher { get; init; }
 
     /// <summary>Who says the rest when the backend breaks off, or null.</summary>
     public Recovery? Recovery { get; init; }
@@ -114,6 +122,7 @@ internal sealed class Attempt : IDisposable
     public TokenUsage? Usage => _relay?.Usage;
 
     /// <summary>Sends the request and relays the answer.</summary>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     public async ValueTask<AttemptEnd> RunAsync(HttpContext context, IAttemptForwarder forwarder)
     {
         var end = await forwarder.SendAsync(context, this);
@@ -131,7 +140,7 @@ internal sealed class Attempt : IDisposable
     /// <param name="from">The client's headers.</param>
     public BackendRequest Describe(IHeaderDictionary from)
     {
-        OnSending?.Invoke();
+        Watcher.Sending();
         return BackendRequest.Of(_request, Backend, from, _request.Body.Length, TraceParent);
     }
 
@@ -150,7 +159,7 @@ internal sealed class Attempt : IDisposable
             return null;
         }
 
-        OnStarted?.Invoke();
+        Watcher.Started();
         var isEvents = head.IsEvents;
         var fault = head.Fault() ?? (_answer.IsCommitted && !isEvents ? "It is no stream, and the client has been promised one." : null);
         if (fault is not null)
@@ -160,20 +169,15 @@ internal sealed class Attempt : IDisposable
 
         _relay = new RelayStream(body, isEvents ? _request.Endpoint.Dialect : null, _request.Id, _timer, Recovery?.Sent)
         {
-            Continue = Recovery is { } recovery ? recovery.ContinueAsync : null,
-            OnFirstToken = HandleFirstToken,
-            OnFirstTokenWritten = OnFirstTokenWritten,
-            OnProgress = Came,
-            OnWhole = OnWhole,
+            Watcher = this,
             Announced = isEvents ? null : head.Length,
-            OnBroken = _answer.CloseAfterwards,
             EndsWithItsConnection = !isEvents && head.Framing == BodyFraming.Connection && (head.ContentType is null || head.MediaType is "application/json"),
         };
 
         // Until the first token is in hand the request can still go elsewhere.
         await _relay.PrimeAsync();
         IsCommitted = true;
-        await _answer.BeginAsync(BackendStatus, DescribeRoute);
+        await _answer.BeginAsync(BackendStatus, Watcher);
 
         var headers = context.Response.Headers;
         headers.ContentType = head.ContentType ?? "application/json";
@@ -190,22 +194,29 @@ internal sealed class Attempt : IDisposable
         return _relay;
     }
 
-    private void HandleFirstToken()
+    void IRelayWatcher.FirstToken()
     {
         if (_request.Stream)
         {
             Settle();
         }
 
-        OnFirstToken?.Invoke();
+        Watcher.FirstToken();
     }
 
-    /// <summary>More than a sign of life has come.</summary>
-    private void Came(int bytes)
+    void IRelayWatcher.FirstTokenWritten() => Watcher.FirstTokenWritten();
+
+    void IRelayWatcher.Whole() => Watcher.Whole(this);
+
+    void IRelayWatcher.Progress(int bytes)
     {
         Backend.Traffic.Came(bytes);
         _request.Progress?.Came();
     }
+
+    void IRelayWatcher.Broken() => _answer.CloseAfterwards();
+
+    ValueTask<RelaySource?> IRelayWatcher.ContinueAsync() => Recovery?.ContinueAsync() ?? new((RelaySource?)null);
 
     /// <summary>The backend's traffic counts this attempt no longer among those that wait.</summary>
     private void Settle()

@@ -10,8 +10,8 @@ internal readonly struct BackendRequest
 {
     private static readonly SearchValues<char> TraceParentCharacters = SearchValues.Create("0123456789abcdef-");
 
-    /// <summary>Its absolute address.</summary>
-    public required Uri Uri { get; init; }
+    /// <summary>Its address.</summary>
+    public required BackendTarget Target { get; init; }
 
     public required string Accept { get; init; }
 
@@ -38,7 +38,7 @@ internal readonly struct BackendRequest
     /// <param name="traceParent">The span that asks; null for the client's own.</param>
     public static BackendRequest Of(InferenceRequest request, Backend backend, IHeaderDictionary from, int length, string? traceParent) => new()
     {
-        Uri = backend.UriOf(request.Path),
+        Target = backend.TargetOf(request.Path),
         Accept = request.Stream ? "text/event-stream, application/json" : "application/json, */*",
         Id = request.Id,
         IsLast = request.Stream,
@@ -51,7 +51,7 @@ internal readonly struct BackendRequest
     /// <summary>Says the same on a message of .NET's HTTP client, whose content is there.</summary>
     public void Describe(HttpRequestMessage message)
     {
-        message.RequestUri = Uri;
+        message.RequestUri = Target.Uri;
         message.Headers.TryAddWithoutValidation("Accept", Accept);
         message.Headers.TryAddWithoutValidation(RequestId.Header, Id);
         message.Headers.ConnectionClose = IsLast ? true : null;

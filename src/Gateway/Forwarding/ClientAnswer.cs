@@ -40,22 +40,22 @@ internal sealed class ClientAnswer : IAsyncDisposable
 
     /// <summary>The answer begins: no more comments, and whatever is set on the response from here on is the client's.</summary>
     /// <param name="status">The answer's status.</param>
-    /// <param name="describeRoute">Writes the headers that tell how the answer came about.</param>
-    public async ValueTask BeginAsync(int status, Action<IHeaderDictionary> describeRoute)
+    /// <param name="route">Writes the headers that tell how the answer came about.</param>
+    public async ValueTask BeginAsync(int status, IAttemptWatcher route)
     {
         await EndWaitAsync();
         if (!IsCommitted)
         {
             _context.Response.StatusCode = status;
-            describeRoute(_context.Response.Headers);
+            route.DescribeRoute(_context.Response.Headers);
             return;
         }
 
         _waiting!.HasStarted = true;
-        var route = new HeaderDictionary();
-        describeRoute(route);
+        var headers = new HeaderDictionary();
+        route.DescribeRoute(headers);
         var comment = new StringBuilder();
-        foreach (var (name, value) in route)
+        foreach (var (name, value) in headers)
         {
             if (!_real!.Headers.ContainsKey(name))
             {
@@ -81,9 +81,9 @@ internal sealed class ClientAnswer : IAsyncDisposable
     }
 
     /// <summary>Passes a backend's own well-formed error on.</summary>
-    public async Task PassRefusalAsync(int status, byte[] body, Action<IHeaderDictionary> describeRoute)
+    public async Task PassRefusalAsync(int status, byte[] body, IAttemptWatcher route)
     {
-        await BeginAsync(status, describeRoute);
+        await BeginAsync(status, route);
         if (IsCommitted)
         {
             await EndWithAsync(StreamEnd.ErrorEvent(_request.Endpoint.Dialect, body));

@@ -16,6 +16,10 @@ internal sealed class InferenceHandler(
     /// <summary>Deaths of a backend that worked on nothing else: a second one is no accident.</summary>
     private const int MostDeathsAlone = 2;
 
+    private TimeProvider Time => time;
+
+    private RequestMetrics Metrics => metrics;
+
     /// <summary>Answers the request; never throws for what a client or a backend does.</summary>
     /// <param name="context">The client's call.</param>
     /// <param name="request">What it asks for.</param>
@@ -69,7 +73,6 @@ internal sealed class InferenceHandler(
             using var attemptSpan = RequestTrace.StartAttempt(run.Span, request, lease.Backend, run.Grants);
             using var recovery = recoveries.Prepare(context, run.Ticket, lease, attemptSpan);
             using var attempt = Begin(context, run, lease, attemptSpan, recovery);
-            attempt.OnWhole = () => Finish(run, attempt, recovery?.Lease ?? lease);
             answer.WaitsForBackend();
             var end = await attempt.RunAsync(context, forwarders.For(lease.Backend));
             if (recovery is not { HasBroken: true })
@@ -129,39 +132,13 @@ internal sealed class InferenceHandler(
         return new Attempt(request, run.Answer, lease.Backend, time, firstToken, context.RequestAborted)
         {
             TraceParent = span?.Id,
-            OnSending = request.Overhead.Pause,
             Recovery = recovery,
-            OnStarted = lease.MarkStarted,
-            OnFirstToken = () =>
-            {
-                run.FirstTokenAt = time.GetTimestamp();
-                request.Overhead.Enter(OverheadPhase.FirstToken);
-                lease.MarkFirstToken(time.GetElapsedTime(lease.GrantedAt));
-                RequestTrace.FirstToken(run.Span, span, time.GetElapsedTime(request.ArrivedAt));
-                request.Progress?.FirstToken();
-                if (request.Stream)
-                {
-                    metrics.FirstToken(request.Model.Name, request.Priority, time.GetElapsedTime(request.ArrivedAt));
-                }
-            },
-            OnFirstTokenWritten = () =>
-            {
-                request.Overhead.Pause();
-                metrics.Overhead(request.Overhead);
-            },
-            DescribeRoute = headers =>
-            {
-                RequestId.Show(headers, request.Endpoint.Dialect, request.Id);
-                headers["x-llmgateway-model"] = request.Model.Name;
-                headers["x-llmgateway-backend"] = lease.Backend.Name;
-                headers["x-llmgateway-queue-ms"] = ((long)run.Ticket.Waited.TotalMilliseconds).ToString(System.Globalization.CultureInfo.InvariantCulture);
-                headers["x-llmgateway-attempts"] = run.Grants.ToString(System.Globalization.CultureInfo.InvariantCulture);
-            },
+            Watcher = new Course(this, run, lease, span, recovery),
         };
     }
 
     /// <summary>Gives the slot back and decides what comes next. Null: the request goes back to its place in the queue.</summary>
-    private async Task<RequestOutcome?> SettleAsync(HttpContext context, Run run, SlotLease lease, Attempt attempt, AttemptEnd end)
+    private async ValueTask<RequestOutcome?> SettleAsync(HttpContext context, Run run, SlotLease lease, Attempt attempt, AttemptEnd end)
     {
         var request = run.Ticket.Request;
         switch (end)
@@ -172,7 +149,7 @@ internal sealed class InferenceHandler(
 
             case AttemptEnd.Refused:
                 lease.End(LeaseEnd.Finished, UpstreamOutcome.Client);
-                await run.Answer.PassRefusalAsync(attempt.Refusal!.Value.Status, attempt.Refusal.Value.Body, attempt.DescribeRoute);
+                await run.Answer.PassRefusalAsync(attempt.Refusal!.Value.Status, attempt.Refusal.Value.Body, attempt.Watcher);
                 return RequestOutcome.ClientError;
 
             case AttemptEnd.ClientGone:
@@ -313,6 +290,47 @@ internal sealed class InferenceHandler(
             }
 
             return ++Failures >= maxAttempts ? ApiErrors.BackendFailed : null;
+        }
+    }
+    /// <summary>What an attempt's course means for its request.</summary>
+    private sealed class Course(InferenceHandler handler, Run run, SlotLease lease, Activity? span, Recovery? recovery) : IAttemptWatcher
+    {
+        private readonly InferenceRequest _request = run.Ticket.Request;
+
+        private TimeSpan SinceArrival => handler.Time.GetElapsedTime(_request.ArrivedAt);
+
+        public void Sending() => _request.Overhead.Pause();
+
+        public void Started() => lease.MarkStarted();
+
+        public void FirstToken()
+        {
+            run.FirstTokenAt = handler.Time.GetTimestamp();
+            _request.Overhead.Enter(OverheadPhase.FirstToken);
+            lease.MarkFirstToken(handler.Time.GetElapsedTime(lease.GrantedAt));
+            RequestTrace.FirstToken(run.Span, span, SinceArrival);
+            _request.Progress?.FirstToken();
+            if (_request.Stream)
+            {
+                handler.Metrics.FirstToken(_request.Model.Name, _request.Priority, SinceArrival);
+            }
+        }
+
+        public void FirstTokenWritten()
+        {
+            _request.Overhead.Pause();
+            handler.Metrics.Overhead(_request.Overhead);
+        }
+
+        public void Whole(Attempt attempt) => handler.Finish(run, attempt, recovery?.Lease ?? lease);
+
+        public void DescribeRoute(IHeaderDictionary headers)
+        {
+            RequestId.Show(headers, _request.Endpoint.Dialect, _request.Id);
+            headers["x-llmgateway-model"] = _request.Model.Name;
+            headers["x-llmgateway-backend"] = lease.Backend.Name;
+            headers["x-llmgateway-queue-ms"] = ((long)run.Ticket.Waited.TotalMilliseconds).ToString(System.Globalization.CultureInfo.InvariantCulture);
+            headers["x-llmgateway-attempts"] = run.Grants.ToString(System.Globalization.CultureInfo.InvariantCulture);
         }
     }
 }

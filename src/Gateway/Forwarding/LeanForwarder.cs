@@ -10,6 +10,7 @@ internal sealed class LeanForwarder(TimeProvider time) : IAttemptForwarder
 {
     private readonly ConditionalWeakTable<Backend, WireClient> _clients = [];
 
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     public async ValueTask<ForwardEnd> SendAsync(HttpContext context, Attempt attempt)
     {
         try

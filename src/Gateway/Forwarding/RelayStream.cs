@@ -23,8 +23,40 @@ internal enum RelayEnd
 /// <summary>A backend's bytes and how long they may be waited for.</summary>
 internal readonly record struct RelaySource(Stream Content, RelayTimer Timer)
 {
-    /// <summary>Is told of what comes from whoever speaks now.</summary>
+    /// <summary>Is told of what comes from it in the watcher's place; null for the first.</summary>
     public Action<int>? OnProgress { get; init; }
+}
+
+/// <summary>Is told how an answer comes along.</summary>
+internal interface IRelayWatcher
+{
+    /// <summary>The first event that is no comment (or the first byte, for what is no stream) is in hand. Once.</summary>
+    void FirstToken()
+    {
+    }
+
+    /// <summary>The reader has come back for more: what it was given first has been written. Once.</summary>
+    void FirstTokenWritten()
+    {
+    }
+
+    /// <summary>All of the answer is in hand: the backend's part is over, however long the client takes to read it. Once, after <see cref="FirstToken"/>.</summary>
+    void Whole()
+    {
+    }
+
+    /// <summary>More than comments has come: the backend makes progress.</summary>
+    void Progress(int bytes)
+    {
+    }
+
+    /// <summary>The relay ends brokenly: the connection is to be closed after the message.</summary>
+    void Broken()
+    {
+    }
+
+    /// <summary>The backend has broken off: who says the rest, or null when nobody can.</summary>
+    ValueTask<RelaySource?> ContinueAsync() => new((RelaySource?)null);
 }
 
 /// <summary>The backend's answer as the forwarder reads it: unchanged bytes, whole events, and an honest end.</summary>
@@ -48,6 +80,7 @@ internal sealed class RelayStream : Stream
     private JsonExtent _extent;
     private TokenUsage? _usage;
     private long _received;
+    private bool _isWrittenTold;
     private bool _isWholeTold;
 
     /// <param name="source">The backend's bytes.</param>
@@ -73,23 +106,8 @@ internal sealed class RelayStream : Stream
     /// <summary>Bytes of the whole answer, when its head says so.</summary>
     public long? Announced { get; init; }
 
-    /// <summary>Called once when the first event that is no comment (or the first byte, for what is no stream) is in hand.</summary>
-    public Action? OnFirstToken { get; init; }
-
-    /// <summary>Called once when the reader comes back for more: what it was given first has been written.</summary>
-    public Action? OnFirstTokenWritten { get; set; }
-
-    /// <summary>Called once, after <see cref="OnFirstToken"/>, when all of the answer is in hand: the backend's part is over, however long the client takes to read it.</summary>
-    public Action? OnWhole { get; set; }
-
-    /// <summary>Called with the number of bytes when more than comments has come: the backend makes progress.</summary>
-    public Action<int>? OnProgress { get; set; }
-
-    /// <summary>Called when the relay ends brokenly, so that the connection can be closed after the message.</summary>
-    public Action? OnBroken { get; init; }
-
-    /// <summary>Asked when a backend breaks off: who says the rest, or null when nobody can.</summary>
-    public Func<ValueTask<RelaySource?>>? Continue { get; init; }
+    /// <summary>Is told how the answer comes along.</summary>
+    public IRelayWatcher? Watcher { get; init; }
 
     /// <summary>What the answer says of its own cost, as far as it has been read.</summary>
     public TokenUsage? Usage => _events is { } events ? events.Usage : _usage;
@@ -128,7 +146,7 @@ internal sealed class RelayStream : Stream
             }
         }
 
-        OnFirstToken?.Invoke();
+        Watcher?.FirstToken();
         TellWhole();
     }
 
@@ -138,8 +156,12 @@ internal sealed class RelayStream : Stream
     {
         if (_buffer.Ready == 0 && Ended == RelayEnd.None)
         {
-            OnFirstTokenWritten?.Invoke();
-            OnFirstTokenWritten = null;
+            if (!_isWrittenTold)
+            {
+                _isWrittenTold = true;
+                Watcher?.FirstTokenWritten();
+            }
+
             await FillOrEndAsync(cancellationToken);
             TellWhole();
         }
@@ -205,7 +227,7 @@ internal sealed class RelayStream : Stream
                 return;
             }
 
-            if (_events.IsInsideEvent || Continue is null || _source.Timer.HasExpired || await Continue() is not { } next)
+            if (_events.IsInsideEvent || Watcher is null || _source.Timer.HasExpired || await Watcher.ContinueAsync() is not { } next)
             {
                 Break();
                 return;
@@ -213,7 +235,6 @@ internal sealed class RelayStream : Stream
 
             await _source.Content.DisposeAsync();
             _source = next;
-            OnProgress = next.OnProgress;
         }
     }
 
@@ -258,7 +279,7 @@ internal sealed class RelayStream : Stream
             if (_events is not { } events)
             {
                 Pass(read);
-                OnProgress?.Invoke(read);
+                Progress(read);
                 return true;
             }
 
@@ -266,7 +287,7 @@ internal sealed class RelayStream : Stream
             {
                 if (isToken)
                 {
-                    OnProgress?.Invoke(read);
+                    Progress(read);
                     timer.Progressed();
                 }
 
@@ -277,6 +298,18 @@ internal sealed class RelayStream : Stream
         return false;
     }
 
+    private void Progress(int bytes)
+    {
+        if (_source.OnProgress is { } another)
+        {
+            another(bytes);
+        }
+        else
+        {
+            Watcher?.Progress(bytes);
+        }
+    }
+
     /// <summary>What a server sends last it sends when its work is done: nobody need wait until the client has read it, or the connection ended.</summary>
     private void TellWhole()
     {
@@ -284,7 +317,7 @@ internal sealed class RelayStream : Stream
         if (isWhole && !_isWholeTold)
         {
             _isWholeTold = true;
-            OnWhole?.Invoke();
+            Watcher?.Whole();
         }
     }
 
@@ -306,7 +339,7 @@ internal sealed class RelayStream : Stream
         Ended = _events is { SawError: true } ? RelayEnd.Broken : RelayEnd.Complete;
         if (Ended == RelayEnd.Broken)
         {
-            OnBroken?.Invoke();
+            Watcher?.Broken();
         }
     }
 
@@ -320,6 +353,6 @@ internal sealed class RelayStream : Stream
         }
 
         _buffer.Put(StreamEnd.ErrorEvent(_dialect, Ended == RelayEnd.TimedOut ? ApiErrors.StreamSilent : ApiErrors.StreamBroken, _requestId));
-        OnBroken?.Invoke();
+        Watcher?.Broken();
     }
 }

@@ -27,6 +27,7 @@ internal sealed class Model
         Name = name;
         Options = options;
         Replicas = replicas ?? options.Replicas;
+        LargestBackend = options.Kind == ModelKind.Remote ? options.Remotes.Max(remote => remote.Slots) : options.Slots;
         ConfiguredSlots = options.Kind == ModelKind.Remote ? options.Remotes.Sum(remote => remote.Slots) : Math.Max(Replicas, MostReplicas) * options.Slots;
         Queue = new QueueLimits(
             options.Queue.MaxDepth ?? rootQueue.MaxDepth ?? 32 * ConfiguredSlots,
@@ -62,7 +63,7 @@ internal sealed class Model
     public int ConfiguredSlots { get; }
 
     /// <summary>Slots of its largest backend: the most that one request can take.</summary>
-    public int LargestBackend => Options.Kind == ModelKind.Remote ? Options.Remotes.Max(remote => remote.Slots) : Options.Slots;
+    public int LargestBackend { get; }
 
     /// <summary>True when another backend may say the rest of a broken stream. Only of llama-server it is known that it can.</summary>
     public bool RecoversStreams => Options.Retry.RecoverStreams ?? Options.Kind == ModelKind.LlamaServer;

@@ -4,25 +4,25 @@ namespace LlmGateway.Gateway.Requests;
 internal sealed record BodyFacts
 {
     /// <summary>The model that the body names, or null.</summary>
-    public string? Model { get; init; }
+    public string? Model { get; set; }
 
     /// <summary>True when the answer is to be a stream.</summary>
-    public bool Stream { get; init; }
+    public bool Stream { get; set; }
 
     /// <summary>Choices asked for.</summary>
-    public int Choices { get; init; } = 1;
+    public int Choices { get; set; } = 1;
 
     /// <summary>Prompts, inputs or documents in the body's list; 1 when it is no list.</summary>
-    public int Items { get; init; } = 1;
+    public int Items { get; set; } = 1;
 
     /// <summary>Most tokens that the client wants, or null.</summary>
-    public int? MaxTokens { get; init; }
+    public int? MaxTokens { get; set; }
 
     /// <summary>True when it asks for a slot by its number: it would wait inside the backend while others are free.</summary>
-    public bool PinsSlot { get; init; }
+    public bool PinsSlot { get; set; }
 
     /// <summary>True when its messages name media by address: the backend would fetch them.</summary>
-    public bool NamesRemoteMedia { get; init; }
+    public bool NamesRemoteMedia { get; set; }
 
     /// <summary>Slots that the request can use at once.</summary>
     public int FanOut(FanOut fanOut) => fanOut switch

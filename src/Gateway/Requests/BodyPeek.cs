@@ -49,6 +49,13 @@ internal static class BodyPeek
     private static readonly FrozenDictionary<string, (long Minimum, long Maximum)>.AlternateLookup<ReadOnlySpan<char>> BoundsByName =
         Bounds.GetAlternateLookup<ReadOnlySpan<char>>();
 
+    /// <summary>Names that matter, each with a number below 64.</summary>
+    private static readonly FrozenDictionary<string, int>.AlternateLookup<ReadOnlySpan<char>> NumberByName = Bounds.Keys
+        .Concat(["model", "stream", "messages", "prompt", "input", "content", "documents", "stop", "stop_sequences", "grammar", "json_schema", "response_format", "logprobs"])
+        .Select(static (name, number) => KeyValuePair.Create(name, number))
+        .ToFrozenDictionary()
+        .GetAlternateLookup<ReadOnlySpan<char>>();
+
     /// <summary>Reads the body's top level.</summary>
     /// <returns>The facts, or the error that the client gets.</returns>
     public static (BodyFacts? Facts, ApiError? Error) Read(ReadOnlySpan<byte> body)
@@ -76,7 +83,7 @@ internal static class BodyPeek
         }
 
         var facts = new BodyFacts();
-        var seen = new HashSet<string>(StringComparer.Ordinal);
+        var seen = 0UL;
         Span<char> buffer = stackalloc char[LongestName];
         while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
         {
@@ -84,9 +91,14 @@ internal static class BodyPeek
             var isKnown = reader.ValueSpan.Length <= LongestName;
             var name = isKnown ? buffer[..reader.CopyString(buffer)] : [];
             reader.Read();
-            if (Matters(name) && !seen.Add(name.ToString()))
+            if (NumberByName.TryGetValue(name, out var number))
             {
-                return (null, ApiErrors.InvalidJson($"the key \"{name}\" stands twice"));
+                if ((seen & (1UL << number)) != 0)
+                {
+                    return (null, ApiErrors.InvalidJson($"the key \"{name}\" stands twice"));
+                }
+
+                seen |= 1UL << number;
             }
 
             switch (name)
@@ -97,7 +109,7 @@ internal static class BodyPeek
                         return (null, ApiErrors.InvalidParameter("model", "must be a text"));
                     }
 
-                    facts = facts with { Model = reader.GetString() };
+                    facts.Model = reader.GetString();
                     break;
                 case "stream":
                     if (reader.TokenType is not (JsonTokenType.True or JsonTokenType.False or JsonTokenType.Null))
@@ -105,14 +117,15 @@ internal static class BodyPeek
                         return (null, ApiErrors.InvalidParameter("stream", "must be true or false"));
                     }
 
-                    facts = facts with { Stream = reader.TokenType == JsonTokenType.True };
+                    facts.Stream = reader.TokenType == JsonTokenType.True;
                     break;
                 case "prompt" or "input" or "content" or "documents" when reader.TokenType == JsonTokenType.StartArray:
                     var list = reader;
-                    facts = facts with { Items = CountItems(ref reader, name is "documents"), NamesRemoteMedia = facts.NamesRemoteMedia || (name is "input" && NamesRemoteMedia(ref list)) };
+                    facts.Items = CountItems(ref reader, name is "documents");
+                    facts.NamesRemoteMedia |= name is "input" && NamesRemoteMedia(ref list);
                     break;
                 case "messages" when reader.TokenType == JsonTokenType.StartArray:
-                    facts = facts with { NamesRemoteMedia = NamesRemoteMedia(ref reader) };
+                    facts.NamesRemoteMedia = NamesRemoteMedia(ref reader);
                     break;
                 case "stop" or "stop_sequences" when reader.TokenType == JsonTokenType.StartArray:
                     if (CountItems(ref reader, always: true) > MostStops)
@@ -132,14 +145,14 @@ internal static class BodyPeek
                     break;
                 case "logprobs" when reader.TokenType is not (JsonTokenType.True or JsonTokenType.False):
                     // Yes or no for chats, how many for completions.
-                    if (Number(ref reader, name, (0, MostProbabilities), ref facts) is { } wrong)
+                    if (Number(ref reader, name, (0, MostProbabilities), facts) is { } wrong)
                     {
                         return (null, wrong);
                     }
 
                     break;
                 default:
-                    if (BoundsByName.TryGetValue(name, out var bounds) && Number(ref reader, name, bounds, ref facts) is { } error)
+                    if (BoundsByName.TryGetValue(name, out var bounds) && Number(ref reader, name, bounds, facts) is { } error)
                     {
                         return (null, error);
                     }
@@ -154,10 +167,6 @@ internal static class BodyPeek
         return (facts, null);
     }
 
-    private static bool Matters(ReadOnlySpan<char> name) =>
-        name is "model" or "stream" or "messages" or "prompt" or "input" or "content" or "documents" or "stop" or "stop_sequences" or "grammar" or "json_schema" or "response_format" or "logprobs"
-        || BoundsByName.ContainsKey(name);
-
     /// <summary>True for the name of a number that has bounds.</summary>
     public static bool IsBounded(ReadOnlySpan<char> name) => BoundsByName.ContainsKey(name);
 
@@ -165,27 +174,33 @@ internal static class BodyPeek
     /// <param name="name">Its name.</param>
     /// <param name="given">What was given; null for what is no whole number.</param>
     /// <param name="facts">What is known of the body so far.</param>
-    public static ApiError? Bounded(ReadOnlySpan<char> name, long? given, ref BodyFacts facts) => Bounded(name, given, BoundsByName[name], ref facts);
+    public static ApiError? Bounded(ReadOnlySpan<char> name, long? given, BodyFacts facts) => Bounded(name, given, BoundsByName[name], facts);
 
-    private static ApiError? Number(ref Utf8JsonReader reader, scoped ReadOnlySpan<char> name, (long Minimum, long Maximum) bounds, ref BodyFacts facts) =>
+    private static ApiError? Number(ref Utf8JsonReader reader, scoped ReadOnlySpan<char> name, (long Minimum, long Maximum) bounds, BodyFacts facts) =>
         reader.TokenType == JsonTokenType.Null ? null
-        : Bounded(name, reader.TokenType == JsonTokenType.Number && reader.TryGetInt64(out var number) ? number : null, bounds, ref facts);
+        : Bounded(name, reader.TokenType == JsonTokenType.Number && reader.TryGetInt64(out var number) ? number : null, bounds, facts);
 
-    private static ApiError? Bounded(scoped ReadOnlySpan<char> name, long? given, (long Minimum, long Maximum) bounds, ref BodyFacts facts)
+    private static ApiError? Bounded(scoped ReadOnlySpan<char> name, long? given, (long Minimum, long Maximum) bounds, BodyFacts facts)
     {
         if (given is not { } number || number < bounds.Minimum || number > bounds.Maximum)
         {
             return ApiErrors.InvalidParameter(name.ToString(), $"must be a whole number from {bounds.Minimum} to {bounds.Maximum}");
         }
 
-        facts = name switch
+        switch (name)
         {
             // Two names of one thing: whichever the backend takes, its slots are held.
-            "n" or "n_cmpl" => facts with { Choices = Math.Max(facts.Choices, (int)number) },
-            "id_slot" => facts with { PinsSlot = number >= 0 },
-            "max_tokens" or "max_completion_tokens" or "max_output_tokens" or "n_predict" => facts with { MaxTokens = (int)number },
-            _ => facts,
-        };
+            case "n" or "n_cmpl":
+                facts.Choices = Math.Max(facts.Choices, (int)number);
+                break;
+            case "id_slot":
+                facts.PinsSlot = number >= 0;
+                break;
+            case "max_tokens" or "max_completion_tokens" or "max_output_tokens" or "n_predict":
+                facts.MaxTokens = (int)number;
+                break;
+        }
+
         return null;
     }
 

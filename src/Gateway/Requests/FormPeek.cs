@@ -53,7 +53,7 @@ internal static class FormPeek
                     break;
                 default:
                     long? number = long.TryParse(value, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var given) ? given : null;
-                    if (BodyPeek.Bounded(part.Name, number, ref facts) is { } error)
+                    if (BodyPeek.Bounded(part.Name, number, facts) is { } error)
                     {
                         return (null, error);
                     }

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Runtime.CompilerServices;
 
 namespace LlmGateway.Gateway.Requests;
 
@@ -22,13 +23,19 @@ internal enum OverheadPhase
 internal sealed class OverheadClock
 {
     private readonly TimeProvider _time;
-    private readonly TimeSpan[] _spent = new TimeSpan[Phases.Length];
+    private Spent _spent;
     private OverheadPhase? _phase = OverheadPhase.Read;
     private long _since;
 
     /// <param name="time">The clock.</param>
     /// <param name="arrivedAt">Timestamp of the request's arrival.</param>
     public OverheadClock(TimeProvider time, long arrivedAt) => (_time, _since) = (time, arrivedAt);
+
+    [InlineArray(4)]
+    private struct Spent
+    {
+        private TimeSpan _first;
+    }
 
     public static ImmutableArray<OverheadPhase> Phases { get; } = [.. Enum.GetValues<OverheadPhase>()];
 

@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.IO.Hashing;
+using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
@@ -58,7 +59,14 @@ internal static class PrefixChain
             }
         }
 
-        return [.. links.Where((_, i) => i < FirstLinks || i >= links.Count - LastLinks).Select(link => link with { Hash = link.Hash ^ root })];
+        var kept = new PrefixLink[Math.Min(links.Count, FirstLinks + LastLinks)];
+        for (var i = 0; i < kept.Length; i++)
+        {
+            var link = links[i < FirstLinks ? i : links.Count - kept.Length + i];
+            kept[i] = link with { Hash = link.Hash ^ root };
+        }
+
+        return ImmutableCollectionsMarshal.AsImmutableArray(kept);
     }
 
     /// <summary>Hashes what the tokens say, not how they are spaced, and links after each message and each block of a long text.</summary>

@@ -34,8 +34,11 @@ internal sealed class RequestBody : IDisposable
     public static async ValueTask<RequestBody?> ReadAsync(
         Stream source, long? contentLength, BodyBudget budget, TimeSpan timeout, TimeProvider time, CancellationToken cancellationToken)
     {
+        const int Least = 256;
         const int First = 16 * 1024;
-        var reserved = First;
+
+        // It is kept to the end of the request, which for a stream may be long: no more than it needs.
+        var reserved = (int)Math.Clamp(contentLength ?? First, Least, First);
         if (!budget.TryReserve(reserved))
         {
             return null;

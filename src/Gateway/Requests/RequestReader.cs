@@ -47,7 +47,7 @@ internal sealed class RequestReader(LiveCatalogue live, BodyBudget budget, TimeP
                 return (null, error);
             }
 
-            var (model, unknown) = fixedModel is null ? Find(facts!.Model, context.Request.Query) : (fixedModel, null);
+            var (model, unknown) = fixedModel is null ? Find(facts!.Model, context.Request) : (fixedModel, null);
             if (model is null)
             {
                 return (null, unknown);
@@ -194,11 +194,11 @@ internal sealed class RequestReader(LiveCatalogue live, BodyBudget budget, TimeP
     }
 
     /// <summary>The model that the body names, else the query, else the only one; or what is wrong.</summary>
-    private (Model? Model, ApiError? Error) Find(string? inBody, IQueryCollection query)
+    private (Model? Model, ApiError? Error) Find(string? inBody, HttpRequest request)
     {
         const string Parameter = "model";
         var catalogue = live.Current;
-        var name = !string.IsNullOrEmpty(inBody) ? inBody : query[Parameter].ToString();
+        var name = !string.IsNullOrEmpty(inBody) ? inBody : request.Query[Parameter].ToString();
         return string.IsNullOrEmpty(name)
             ? (catalogue.Sole, catalogue.Sole is null ? ApiErrors.MissingModel : null)
             : catalogue.Find(name) is { } model ? (model, null) : (null, ApiErrors.ModelNotFound);

@@ -197,8 +197,7 @@ public sealed class RelayStreamTests : IDisposable
     {
         var source = new ScriptStream();
         var told = 0;
-        await using var relay = Relay(source, ApiDialect.OpenAi);
-        relay.OnWhole = () => told++;
+        await using var relay = Relay(source, ApiDialect.OpenAi, onWhole: () => told++);
         source.Send("data: x\n\n"u8);
         await relay.PrimeAsync();
         Assert.Equal("data: x\n\n", await ReadOnceAsync(relay));
@@ -217,8 +216,7 @@ public sealed class RelayStreamTests : IDisposable
     public async Task Whole_StreamThatBreaksOrFails_IsNeverTold(string text)
     {
         var told = 0;
-        await using var relay = Relay(ScriptStream.Of([Encoding.UTF8.GetBytes(text)]), ApiDialect.OpenAi);
-        relay.OnWhole = () => told++;
+        await using var relay = Relay(ScriptStream.Of([Encoding.UTF8.GetBytes(text)]), ApiDialect.OpenAi, onWhole: () => told++);
         await relay.PrimeAsync();
         await ReadAllAsync(relay);
         Assert.Equal((0, RelayEnd.Broken), (told, relay.Ended));
@@ -230,7 +228,7 @@ public sealed class RelayStreamTests : IDisposable
         var source = new ScriptStream();
         var told = 0;
         using var timer = Timer();
-        await using var relay = new RelayStream(source, null, "req-1", timer) { Announced = 4, OnWhole = () => told++ };
+        await using var relay = new RelayStream(source, null, "req-1", timer) { Announced = 4, Watcher = new Told(null, null, () => told++) };
         source.Send("ab"u8);
         await relay.PrimeAsync();
         Assert.Equal("ab", await ReadOnceAsync(relay));
@@ -444,8 +442,8 @@ public sealed class RelayStreamTests : IDisposable
     private RelayTimer Timer() =>
         new(_time, TimeSpan.FromSeconds(10), TimeSpan.FromSeconds(5), TimeSpan.FromSeconds(100), _gone.Token, _aborted.Token);
 
-    private RelayStream Relay(ScriptStream source, ApiDialect? dialect, RelayTimer? timer = null, Action? onFirstToken = null, Action? onBroken = null) =>
-        new(source, dialect, "req-1", timer ?? Timer()) { OnFirstToken = onFirstToken, OnBroken = onBroken };
+    private RelayStream Relay(ScriptStream source, ApiDialect? dialect, RelayTimer? timer = null, Action? onFirstToken = null, Action? onBroken = null, Action? onWhole = null) =>
+        new(source, dialect, "req-1", timer ?? Timer()) { Watcher = new Told(onFirstToken, onBroken, onWhole) };
 
     private static async Task<string> ReadAllAsync(RelayStream relay)
     {
@@ -458,5 +456,14 @@ public sealed class RelayStreamTests : IDisposable
     {
         var buffer = new byte[4096];
         return Encoding.UTF8.GetString(buffer, 0, await relay.ReadAsync(buffer, Ct));
+    }
+
+    private sealed class Told(Action? onFirstToken, Action? onBroken, Action? onWhole) : IRelayWatcher
+    {
+        public void FirstToken() => onFirstToken?.Invoke();
+
+        public void Broken() => onBroken?.Invoke();
+
+        public void Whole() => onWhole?.Invoke();
     }
 }

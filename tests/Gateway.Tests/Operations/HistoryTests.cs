@@ -41,7 +41,7 @@ public sealed class HistoryTests : IDisposable
             foreach (var (ahead, offset) in moves)
             {
                 now += ahead;
-                ring.Change(now + offset, now, value => value + 1);
+                ring.Change(now + offset, now, 1, static (value, more) => value + more);
                 if (offset <= 0 && offset > -TimeRing<int>.Steps)
                 {
                     all[now + offset] = all.GetValueOrDefault(now + offset) + 1;

@@ -11,7 +11,7 @@ internal static class RequestHead
 
     /// <summary>Bytes that the head has at most.</summary>
     public static int LongestOf(in BackendRequest request) =>
-        Fixed + request.Uri.PathAndQuery.Length + request.Uri.Authority.Length + request.Accept.Length + request.Id.Length
+        Fixed + request.Target.Path.Length + request.Target.Authority.Length + request.Accept.Length + request.Id.Length
         + (request.TraceParent?.Length ?? 0) + (request.Authorization?.Length ?? 0) + request.ContentType.Length;
 
     /// <summary>Writes it.</summary>
@@ -23,9 +23,9 @@ internal static class RequestHead
     {
         var rest = to;
         Raw("POST "u8, ref rest);
-        Text(request.Uri.PathAndQuery, ref rest);
+        Text(request.Target.Path, ref rest);
         Raw(" HTTP/1.1\r\nHost: "u8, ref rest);
-        Text(request.Uri.Authority, ref rest);
+        Text(request.Target.Authority, ref rest);
         Raw("\r\nAccept: "u8, ref rest);
         Text(request.Accept, ref rest);
         Raw("\r\nX-Request-ID: "u8, ref rest);

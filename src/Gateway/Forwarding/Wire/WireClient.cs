@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
+using System.Runtime.CompilerServices;
 using LlmGateway.Probes;
 
 namespace LlmGateway.Gateway.Forwarding.Wire;
@@ -43,6 +44,7 @@ internal sealed class WireClient : IDisposable
     /// <param name="cancellationToken">Ends the exchange, the body's reading included, at once.</param>
     /// <exception cref="HttpRequestException">No connection could be made, or what came is no answer.</exception>
     /// <exception cref="IOException">The connection failed.</exception>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     public async ValueTask<WireBody> AskAsync(BackendRequest request, ReadOnlyMemory<byte> body, CancellationToken cancellationToken)
     {
         var connection = TakeIdle() ?? await ConnectAsync(cancellationToken);

@@ -143,6 +143,7 @@ internal sealed class WireConnection(Socket socket) : IDisposable
         }
     }
 
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<AnswerHead> AnsweredAsync(ValueTask sending)
     {
         try
@@ -196,6 +197,7 @@ internal sealed class WireConnection(Socket socket) : IDisposable
         }
     }
 
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<AnswerHead> ReadHeadAsync()
     {
         while (true)

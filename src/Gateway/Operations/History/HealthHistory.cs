@@ -27,7 +27,7 @@ internal sealed class HealthHistory(BackendRegistry registry, TimeProvider time)
             var ring = _rings.GetOrAdd(entry.Name, _ => new TimeRing<char>());
             lock (ring)
             {
-                ring.Change(now, now, seen => seen == default || Severity.IndexOf(letter, StringComparison.Ordinal) < Severity.IndexOf(seen, StringComparison.Ordinal) ? letter : seen);
+                ring.Change(now, now, letter, static (seen, letter) => seen == default || Severity.IndexOf(letter, StringComparison.Ordinal) < Severity.IndexOf(seen, StringComparison.Ordinal) ? letter : seen);
             }
         }
     }

@@ -17,13 +17,13 @@ internal sealed class TimeRing<T>
     public static long StepOf(DateTimeOffset at) => at.ToUnixTimeMilliseconds() / (long)Step.TotalMilliseconds;
 
     /// <summary>Changes the value of a step; one that is no longer kept, or lies in the future, is left alone.</summary>
-    public void Change(long step, long now, Func<T, T> change)
+    public void Change<TBy>(long step, long now, TBy by, Func<T, TBy, T> change)
     {
         MoveTo(now);
         if (step > _last - Steps && step <= _last)
         {
             ref var value = ref _steps[step % Steps];
-            value = change(value);
+            value = change(value, by);
         }
     }
 

@@ -62,8 +62,8 @@ internal sealed class TrafficHistory : IDisposable
             var facts = progress.Facts;
             if (facts is { Stream: true, Backend: { } backend } && progress.Take() is var pieces and > 0)
             {
-                Change(facts.Model, Now, step => step with { Tokens = step.Tokens + pieces });
-                Change(backend, Now, step => step with { Tokens = step.Tokens + pieces });
+                Count(facts.Model, Now, new() { Tokens = pieces });
+                Count(backend, Now, new() { Tokens = pieces });
             }
         }
     }
@@ -81,10 +81,10 @@ internal sealed class TrafficHistory : IDisposable
     {
         var isFailure = facts.Outcome is not (RequestOutcome.Ok or RequestOutcome.ClientError or RequestOutcome.CancelledInFlight or RequestOutcome.CancelledQueued);
         var now = Now;
-        Change(name, now, step => step with { Requests = step.Requests + 1, Failures = step.Failures + (isFailure ? 1 : 0) });
+        Count(name, now, new() { Requests = 1, Failures = isFailure ? 1 : 0 });
         if (facts.Stream && facts.FirstToken is { } firstToken)
         {
-            Change(name, TimeRing<TrafficStep>.StepOf(facts.ArrivedAt + firstToken), step => step with { FirstTokens = step.FirstTokens + 1, FirstTokenSum = step.FirstTokenSum + firstToken.TotalMilliseconds });
+            Count(name, TimeRing<TrafficStep>.StepOf(facts.ArrivedAt + firstToken), new() { FirstTokens = 1, FirstTokenSum = firstToken.TotalMilliseconds });
         }
 
         // A stream's tokens were counted as they came, but for the last ones. An answer in one piece came over all the time since its grant.
@@ -93,16 +93,16 @@ internal sealed class TrafficHistory : IDisposable
         var share = (double)tokens / (now - begin + 1);
         for (var at = begin; share > 0 && at <= now; at++)
         {
-            Change(name, at, step => step with { Tokens = step.Tokens + share });
+            Count(name, at, new() { Tokens = share });
         }
     }
 
-    private void Change(string name, long step, Func<TrafficStep, TrafficStep> change)
+    private void Count(string name, long step, TrafficStep more)
     {
         var series = _series.GetOrAdd(name, static _ => new Series());
         lock (series)
         {
-            series.Ring.Change(step, Now, change);
+            series.Ring.Change(step, Now, more, static (value, more) => value + more);
             series.LastUsedAt = _time.GetUtcNow();
         }
     }
@@ -121,7 +121,11 @@ internal sealed class TrafficHistory : IDisposable
         }
     }
 
-    private readonly record struct TrafficStep(int Requests, int Failures, int FirstTokens, double FirstTokenSum, double Tokens);
+    private readonly record struct TrafficStep(int Requests, int Failures, int FirstTokens, double FirstTokenSum, double Tokens)
+    {
+        public static TrafficStep operator +(TrafficStep one, TrafficStep other) => new(
+            one.Requests + other.Requests, one.Failures + other.Failures, one.FirstTokens + other.FirstTokens, one.FirstTokenSum + other.FirstTokenSum, one.Tokens + other.Tokens);
+    }
 }
 
 /// <summary>One value a step, oldest first: mean milliseconds to the first token (null: none came), tokens a second, requests that ended, and of these the failures.</summary>

@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
+using LlmGateway.Gateway.Backends;
 using LlmGateway.Gateway.Forwarding;
 using LlmGateway.Gateway.Forwarding.Wire;
 using LlmGateway.Probes;
@@ -164,7 +165,7 @@ public sealed class WireClientTests
 
     private static Task<WireBody> AskAsync(WireClient client, BackendAddress address, bool isLast = false, CancellationToken? cancellationToken = null)
     {
-        var request = new BackendRequest { Uri = new Uri(address.BaseUri, "v1/x"), Accept = "*/*", Id = "req-1", IsLast = isLast, Length = 2, ContentType = "application/json" };
+        var request = new BackendRequest { Target = new BackendTarget(new Uri(address.BaseUri, "v1/x")), Accept = "*/*", Id = "req-1", IsLast = isLast, Length = 2, ContentType = "application/json" };
         return client.AskAsync(request, "{}"u8.ToArray(), cancellationToken ?? Ct).AsTask();
     }
 
