@@ -261,6 +261,9 @@ internal sealed class Attempt : IRelayWatcher, IDisposable
     {
         var buffer = new byte[LongestRefusal];
         var length = await body.ReadAtLeastAsync(buffer, buffer.Length, throwOnEndOfStream: false, _timer.Token);
+
+        // Half an error is none.
+        _timer.Token.ThrowIfCancellationRequested();
         return buffer.AsMemory(0, length);
     }
 }

@@ -150,7 +150,7 @@ internal sealed class RelayStream : Stream
         TellWhole();
     }
 
-    /// <summary>Waits for what the client gets next; false at the end.</summary>
+    /// <summary>Waits for what the client gets next; false at the end, and when the client has left.</summary>
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     public async ValueTask<bool> WaitAsync(CancellationToken cancellationToken)
     {
@@ -178,8 +178,16 @@ internal sealed class RelayStream : Stream
         return written is { IsCompleted: false, IsCanceled: false };
     }
 
-    public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default) =>
-        await WaitAsync(cancellationToken) ? _buffer.Take(buffer.Span) : 0;
+    public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
+    {
+        if (await WaitAsync(cancellationToken))
+        {
+            return _buffer.Take(buffer.Span);
+        }
+
+        cancellationToken.ThrowIfCancellationRequested();
+        return 0;
+    }
 
     public override Task<int> ReadAsync(byte[] buffer, int offset, int count, CancellationToken cancellationToken) =>
         ReadAsync(buffer.AsMemory(offset, count), cancellationToken).AsTask();

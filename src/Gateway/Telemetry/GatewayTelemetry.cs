@@ -32,6 +32,9 @@ internal sealed class GatewayTelemetry : IAsyncDisposable
     /// <summary>The runtime calls these counters, and they go down; <see cref="ProcessMetrics"/> has them as gauges.</summary>
     private static readonly HashSet<string> Dropped = ["dotnet.thread_pool.thread.count", "dotnet.thread_pool.queue.length"];
 
+    /// <summary>Most series of one metric of the runtime's or the web server's: by generation, by listener, by kind of error.</summary>
+    private const int MostOfTheRuntime = 200;
+
     private const int LeastKeys = 100;
 
     private readonly int _mostKeys;
@@ -73,9 +76,10 @@ internal sealed class GatewayTelemetry : IAsyncDisposable
     {
         var isForeign = instrument.Meter.Scope is IMeterFactory scope && scope != Meters;
         return isForeign || Dropped.Contains(instrument.Name) ? MetricStreamConfiguration.Drop
-            : Renamed.TryGetValue(instrument.Name, out var name) ? new MetricStreamConfiguration { Name = name }
+            : Renamed.TryGetValue(instrument.Name, out var name) ? new MetricStreamConfiguration { Name = name, CardinalityLimit = MostOfTheRuntime }
             : instrument.Meter.Tags?.Any() == true ? WithLimit(instrument, MostOfASubject(instrument.Name))
             : Limits.TryGetValue(instrument.Name, out var limit) ? WithLimit(instrument, limit)
+            : !instrument.Name.StartsWith("llmgateway_", StringComparison.Ordinal) ? WithLimit(instrument, MostOfTheRuntime)
             : null;
     }
 

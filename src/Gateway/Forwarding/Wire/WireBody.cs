@@ -55,8 +55,9 @@ internal sealed class WireBody : Stream
             var read = await connection.ReadAsync(room);
             if (read == 0)
             {
+                var isCut = connection.IsCut;
                 End(excess: 0);
-                return Head.Framing == BodyFraming.Connection || connection.IsCut ? 0 : throw new HttpIOException(HttpRequestError.ResponseEnded, "The connection ended in the middle of the answer.");
+                return Head.Framing == BodyFraming.Connection || isCut ? 0 : throw new HttpIOException(HttpRequestError.ResponseEnded, "The connection ended in the middle of the answer.");
             }
 
             if (Head.Framing != BodyFraming.Chunks)
