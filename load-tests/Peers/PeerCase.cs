@@ -56,6 +56,13 @@ internal sealed record PeerCase(
             HasWarmUp = false,
         },
         new(
+            "streams9000", "9,000 streams open at once, a token every two seconds", CpuUnit.Token, 1, 9216, ["--sim-token-rate", "0.5", "--sim-prompt-tps", "1000000"],
+            NewScenario(new OpenStage("streams9000", Seconds(9), 1, 1, ArrivalPattern.Fixed), Short with { StreamShare = 1, MaxTokens = Distribution.Fixed(8) }, rate: 1000))
+        {
+            Pace = TimeSpan.FromSeconds(2),
+            HasWarmUp = false,
+        },
+        new(
             "abort", "200 streams a second, each client leaves after 200 ms", CpuUnit.Request, 1, 512, ["--sim-token-rate", "20", "--sim-prompt-tps", "1000000"],
             NewScenario(
                 new OpenStage("abort", Seconds(8), 1),

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
+using System.Runtime.CompilerServices;
 using LlmGateway.Gateway.Backends;
 using LlmGateway.Gateway.Forwarding;
 using LlmGateway.Gateway.Keys;
@@ -18,6 +19,8 @@ internal static class GatewayPipeline
 {
     /// <summary>What load balancers and scrapers ask by whatever name they know.</summary>
     private static readonly string[] OpenToAnyHost = ["/health", "/healthz", "/readyz", "/metrics"];
+
+    private static readonly int LongestOpen = OpenToAnyHost.Max(static path => path.Length);
 
     /// <summary>Headers of an answer that a page of an allowed origin may read.</summary>
     private static readonly string[] ShownToPages =
@@ -157,7 +160,7 @@ internal static class GatewayPipeline
             headers.Origin.ToString(),
             headers["Sec-Fetch-Site"].ToString(),
             context.Connection.LocalIpAddress,
-            checkHost: !OpenToAnyHost.Contains(context.Request.Path.Value, StringComparer.OrdinalIgnoreCase));
+            checkHost: !IsOpenToAnyHost(context.Request.Path.Value));
         return refusal is null ? next(context) : RefuseAsync(context, refusal);
     });
 
@@ -199,6 +202,7 @@ internal static class GatewayPipeline
     {
         var ring = app.Services.GetRequiredService<KeyRing>();
         var failed = app.Services.GetRequiredService<FailedAttempts>();
+        var callers = new ConditionalWeakTable<ApiKey, Caller>();
         var logger = app.Services.GetRequiredService<ILoggerFactory>().CreateLogger("LlmGateway.Gateway");
         app.Use((context, next) =>
         {
@@ -212,12 +216,15 @@ internal static class GatewayPipeline
                     return RefuseAsync(context, isGuess ? Damped(failed, context, logger) : ApiErrors.InvalidKey);
                 }
 
-                context.Features.GetRequiredFeature<Arrival>().Caller = key.Caller;
+                context.Features.GetRequiredFeature<Arrival>().Caller = callers.GetValue(key, CallerOf);
             }
 
             return next(context);
         });
     }
+
+    private static Caller CallerOf(ApiKey key) =>
+        new(key.Name, key.Options.Priority, key.Options.Priority, key.Allows) { Weight = key.Options.Weight, IsAdmin = key.Options.Admin };
 
     private static ApiError Damped(FailedAttempts failed, HttpContext context, ILogger logger)
     {
@@ -295,6 +302,8 @@ internal static class GatewayPipeline
     private static string[] OriginsOf(DataPlaneOptions options) => options.CorsOrigins.Contains("*") ? ["*"] : [.. options.CorsOrigins];
 
     private static Caller GetCaller(this HttpContext context) => context.Features.GetRequiredFeature<Arrival>().Caller;
+
+    private static bool IsOpenToAnyHost(string? path) => path?.Length <= LongestOpen && OpenToAnyHost.Contains(path, StringComparer.OrdinalIgnoreCase);
 
     private static bool IsHealth(PathString path) => path.Equals("/health", StringComparison.OrdinalIgnoreCase);
 }

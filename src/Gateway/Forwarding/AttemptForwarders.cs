@@ -19,9 +19,8 @@ internal readonly record struct ForwardEnd(bool IsClientGone, Exception? Fault);
 /// <summary>Who carries requests to a backend: the gateway's own lean client, or YARP, for what needs TLS or where the configuration says so.</summary>
 internal sealed class AttemptForwarders(IHttpForwarder yarp, BackendInvokers invokers, LiveCatalogue live, TimeProvider time)
 {
-    private readonly RelayKind _kind = live.Options.Gateway.Relay;
     private readonly YarpForwarder _yarp = new(yarp, invokers);
     private readonly LeanForwarder _lean = new(time);
 
-    public IAttemptForwarder For(Backend backend) => _kind == RelayKind.Yarp || backend.Address.BaseUri.Scheme == Uri.UriSchemeHttps ? _yarp : _lean;
+    public IAttemptForwarder For(Backend backend) => live.Options.Gateway.Relay == RelayKind.Yarp || backend.Address.BaseUri.Scheme == Uri.UriSchemeHttps ? _yarp : _lean;
 }

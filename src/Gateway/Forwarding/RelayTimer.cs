@@ -100,9 +100,11 @@ internal sealed class RelayTimer : IDisposable
         {
             do
             {
-                var due = Math.Min(Volatile.Read(ref _deadline), _end);
+                // Nobody waits, and the end of all may be behind: whoever waits next arms it for that.
+                var (now, deadline) = (_time.GetTimestamp(), Volatile.Read(ref _deadline));
+                var due = deadline != Never ? deadline : now < _end ? _end : Never;
                 Interlocked.Exchange(ref _due, due);
-                _timer.Change(Span(due - _time.GetTimestamp()), Timeout.InfiniteTimeSpan);
+                _timer.Change(due == Never ? Timeout.InfiniteTimeSpan : Span(due - now), Timeout.InfiniteTimeSpan);
             }
             while (Volatile.Read(ref _deadline) < _due);
         }

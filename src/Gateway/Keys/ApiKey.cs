@@ -2,7 +2,6 @@ using System.Collections.Frozen;
 using System.Security.Cryptography;
 using System.Text;
 using LlmGateway.Gateway.Models;
-using LlmGateway.Gateway.Requests;
 
 namespace LlmGateway.Gateway.Keys;
 
@@ -18,15 +17,11 @@ internal sealed class ApiKey
         Hash = Convert.FromHexString(options.Hash.AsSpan("sha256:".Length));
         _anyModel = options.Models.Contains("*");
         _models = options.Models.ToFrozenSet(StringComparer.Ordinal);
-        Caller = new Caller(options.Name, options.Priority, options.Priority, Allows) { Weight = options.Weight, IsAdmin = options.Admin };
     }
 
     public KeyOptions Options { get; }
 
     public string Name => Options.Name;
-
-    /// <summary>Who calls with it.</summary>
-    public Caller Caller { get; }
 
     /// <summary>SHA-256 of the secret.</summary>
     public byte[] Hash { get; }

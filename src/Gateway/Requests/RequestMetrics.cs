@@ -85,9 +85,9 @@ internal sealed class RequestMetrics : IDisposable
         _ => RequestOutcome.ClientError,
     };
 
-    public void Began(string model) => _models.For(model).InFlight.Add(1, new KeyValuePair<string, object?>("model", model));
+    public void Began(string model) => _models.For(model).Entered(1);
 
-    public void Finished(string model) => _models.For(model).InFlight.Add(-1, new KeyValuePair<string, object?>("model", model));
+    public void Finished(string model) => _models.For(model).Entered(-1);
 
     public void Ended(string model, string endpoint, int status, RequestOutcome outcome) => _models.For(model).Ended(model, endpoint, status, outcome, 1);
 
@@ -123,6 +123,7 @@ internal sealed class RequestMetrics : IDisposable
         private readonly Counter<long> _requests;
         private readonly Counter<long> _promptTokens;
         private readonly Counter<long> _completionTokens;
+        private long _inFlight;
 
         public ModelInstruments(Meter meter, string model, string[] keys)
         {
@@ -130,7 +131,14 @@ internal sealed class RequestMetrics : IDisposable
             Duration = Histogram(meter, "llmgateway_request_duration", "From arrival to the last byte.", [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600]);
             FirstToken = Histogram(meter, "llmgateway_time_to_first_token", "Streams: from arrival to the first token.", [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600]);
             PerToken = Histogram(meter, "llmgateway_time_per_output_token", "Streams: mean time between two tokens of one answer.", [0.001, 0.0025, 0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5]);
-            InFlight = meter.CreateUpDownCounter<long>("llmgateway_requests_in_flight", description: "Requests in the gateway, queued ones included.");
+            if (model != NoModel)
+            {
+                meter.CreateObservableUpDownCounter(
+                    "llmgateway_requests_in_flight",
+                    () => new Measurement<long>(Volatile.Read(ref _inFlight), new KeyValuePair<string, object?>("model", model)),
+                    description: "Requests in the gateway, queued ones included.");
+            }
+
             _promptTokens = meter.CreateCounter<long>("llmgateway_prompt_tokens", description: "Prompt tokens, by whether the backend's cache held them.");
             _completionTokens = meter.CreateCounter<long>("llmgateway_completion_tokens", description: "Tokens generated.");
             Recoveries = meter.CreateCounter<long>("llmgateway_stream_recoveries", description: "Streams whose backend broke off, by whether another one said the rest.");
@@ -146,9 +154,9 @@ internal sealed class RequestMetrics : IDisposable
 
         public Histogram<double> PerToken { get; }
 
-        public UpDownCounter<long> InFlight { get; }
-
         public Counter<long> Recoveries { get; }
+
+        public void Entered(int count) => Interlocked.Add(ref _inFlight, count);
 
         public void Ended(string model, string endpoint, int status, RequestOutcome outcome, int count) =>
             _requests.Add(count, new("model", model), new("endpoint", endpoint), new("code", status), new("outcome", Name(outcome)));
@@ -163,7 +171,6 @@ internal sealed class RequestMetrics : IDisposable
         // A rate sees nothing of a counter's first value. Each endpoint begins with its good outcome, chat with every one.
         private void BeginAtZero(string model, string[] keys)
         {
-            InFlight.Add(0, new KeyValuePair<string, object?>("model", model));
             foreach (var result in (ReadOnlySpan<string>)["recovered", "failed", "not_possible"])
             {
                 Recoveries.Add(0, new("model", model), new("result", result));

@@ -81,19 +81,20 @@ internal sealed class TrafficHistory : IDisposable
     {
         var isFailure = facts.Outcome is not (RequestOutcome.Ok or RequestOutcome.ClientError or RequestOutcome.CancelledInFlight or RequestOutcome.CancelledQueued);
         var now = Now;
-        Count(name, now, new() { Requests = 1, Failures = isFailure ? 1 : 0 });
-        if (facts.Stream && facts.FirstToken is { } firstToken)
-        {
-            Count(name, TimeRing<TrafficStep>.StepOf(facts.ArrivedAt + firstToken), new() { FirstTokens = 1, FirstTokenSum = firstToken.TotalMilliseconds });
-        }
 
         // A stream's tokens were counted as they came, but for the last ones. An answer in one piece came over all the time since its grant.
         var tokens = Math.Max(0, (facts.CompletionTokens ?? 0) - taken);
         var begin = facts.Stream ? now : Math.Clamp(TimeRing<TrafficStep>.StepOf(facts.ArrivedAt + facts.Waited), now - TimeRing<TrafficStep>.Steps + 1, now);
         var share = (double)tokens / (now - begin + 1);
-        for (var at = begin; share > 0 && at <= now; at++)
+        Count(name, now, new(1, isFailure ? 1 : 0, 0, 0, share));
+        for (var at = begin; share > 0 && at < now; at++)
         {
             Count(name, at, new() { Tokens = share });
+        }
+
+        if (facts.Stream && facts.FirstToken is { } firstToken)
+        {
+            Count(name, TimeRing<TrafficStep>.StepOf(facts.ArrivedAt + firstToken), new() { FirstTokens = 1, FirstTokenSum = firstToken.TotalMilliseconds });
         }
     }
 
