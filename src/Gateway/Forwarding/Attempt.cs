@@ -133,6 +133,7 @@ internal sealed class Attempt : IRelayWatcher, IDisposable
     public void Dispose()
     {
         Settle();
+        _relay?.Dispose();
         _timer.Dispose();
     }
 

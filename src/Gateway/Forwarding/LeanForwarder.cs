@@ -46,18 +46,12 @@ internal sealed class LeanForwarder(TimeProvider time) : IAttemptForwarder
         return true;
     }
 
-    private WireClient ClientOf(Attempt attempt)
-    {
-        if (_clients.TryGetValue(attempt.Backend, out var client))
-        {
-            return client;
-        }
+    private WireClient ClientOf(Attempt attempt) => _clients.TryGetValue(attempt.Backend, out var client) ? client : Make(attempt.Backend, attempt.ConnectTimeout);
 
-        return _clients.GetValue(attempt.Backend, backend =>
-        {
-            var made = new WireClient(backend.Address, attempt.ConnectTimeout, time);
-            backend.Gone.UnsafeRegister(static state => ((WireClient)state!).Dispose(), made);
-            return made;
-        });
-    }
+    private WireClient Make(Backend backend, TimeSpan connectTimeout) => _clients.GetValue(backend, backend =>
+    {
+        var client = new WireClient(backend.Address, connectTimeout, time);
+        backend.Gone.UnsafeRegister(static state => ((WireClient)state!).Dispose(), client);
+        return client;
+    });
 }

@@ -31,12 +31,6 @@ internal sealed class OverheadClock
     /// <param name="arrivedAt">Timestamp of the request's arrival.</param>
     public OverheadClock(TimeProvider time, long arrivedAt) => (_time, _since) = (time, arrivedAt);
 
-    [InlineArray(4)]
-    private struct Spent
-    {
-        private TimeSpan _first;
-    }
-
     public static ImmutableArray<OverheadPhase> Phases { get; } = [.. Enum.GetValues<OverheadPhase>()];
 
     public TimeSpan Total
@@ -89,5 +83,12 @@ internal sealed class OverheadClock
             var spent = _spent[(int)phase] + _time.GetElapsedTime(_since);
             (_spent[(int)phase], _phase) = (spent > TimeSpan.Zero ? spent : TimeSpan.Zero, null);
         }
+    }
+
+    /// <summary>One time for each phase.</summary>
+    [InlineArray(4)]
+    private struct Spent
+    {
+        private TimeSpan _first;
     }
 }

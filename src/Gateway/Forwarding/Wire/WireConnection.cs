@@ -26,6 +26,9 @@ internal sealed class WireConnection(Socket socket) : IDisposable
     /// <summary>True once it was cut.</summary>
     public bool IsCut => Volatile.Read(ref _isCut) != 0;
 
+    /// <summary>True when an answer came before the whole request had been sent: nothing can follow here.</summary>
+    public bool HasUnsent { get; private set; }
+
     /// <summary>Bytes that have come and that nobody has taken.</summary>
     public int Buffered => _end - _start;
 
@@ -180,9 +183,6 @@ internal sealed class WireConnection(Socket socket) : IDisposable
             await EndAsync(sending);
         }
     }
-
-    /// <summary>True when an answer came before the whole request had been sent: nothing can follow here.</summary>
-    public bool HasUnsent { get; private set; }
 
     /// <summary>Lets a send come to its end: what it sends is not ours to give away before.</summary>
     private static async ValueTask EndAsync(ValueTask sending)
