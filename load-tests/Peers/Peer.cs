@@ -156,7 +156,7 @@ internal sealed record GatewayPeer(string? Program) : Peer("gateway")
         var remotes = setup.Backends.SelectMany(backend => Shares(setup.Slots).Select(slots => (JsonNode)new JsonObject { ["Url"] = backend.AbsoluteUri, ["Slots"] = slots }));
         return new JsonObject
         {
-            ["Gateway"] = new JsonObject { ["Listen"] = url.AbsoluteUri, ["StateDirectory"] = Path.Combine(folder, "state"), ["MaxConcurrentRequests"] = 20_000 },
+            ["Gateway"] = new JsonObject { ["Listen"] = url.AbsoluteUri, ["StateDirectory"] = Path.Combine(folder, "state"), ["MaxConcurrentRequests"] = 20_000, ["MaxConnections"] = 20_000 },
             ["Management"] = new JsonObject { ["Listen"] = "http://127.0.0.1:0" },
             ["Keys"] = new JsonArray(new JsonObject { ["Name"] = "peers", ["Hash"] = "sha256:" + hash }),
             ["Models"] = new JsonObject

@@ -1,4 +1,4 @@
-using System.Collections.Concurrent;
+using System.Runtime.CompilerServices;
 using LlmGateway.Gateway.Backends;
 
 namespace LlmGateway.Gateway.Scheduling;
@@ -21,15 +21,18 @@ internal sealed class SlotReclaimer(ISlotCensus census, TimeProvider time, ILogg
     private static readonly TimeSpan[] Quick =
         [TimeSpan.Zero, TimeSpan.FromMilliseconds(50), TimeSpan.FromMilliseconds(200), TimeSpan.FromSeconds(1)];
 
+    /// <summary>Between two looks, however many clients leave: a server with many slots has much to tell.</summary>
+    private static readonly TimeSpan LeastBetween = TimeSpan.FromMilliseconds(25);
+
     private static readonly TimeSpan Slow = TimeSpan.FromSeconds(3);
     private static readonly TimeSpan AnswerWithin = TimeSpan.FromSeconds(2);
 
-    private readonly ConcurrentDictionary<BackendSlots, Watching> _watched = new();
+    private readonly ConditionalWeakTable<BackendSlots, Watching> _watched = [];
 
     /// <summary>Begins to watch a backend, or to look quickly again if it is watched already. Returns at once.</summary>
     public void Watch(ModelQueue queue, BackendSlots slots)
     {
-        var watching = _watched.GetOrAdd(slots, static _ => new Watching());
+        var watching = _watched.GetValue(slots, _ => new Watching(time));
         if (watching.Ask())
         {
             _ = WatchAsync(queue, slots, watching);
@@ -43,13 +46,15 @@ internal sealed class SlotReclaimer(ISlotCensus census, TimeProvider time, ILogg
         {
             while (!gone.IsCancellationRequested)
             {
-                var look = watching.NextLook();
+                var (look, pause) = watching.NextLook();
                 var delay = look < Quick.Length ? Quick[look] : Slow;
+                delay = delay > pause ? delay : pause;
                 if (delay > TimeSpan.Zero)
                 {
                     await Task.Delay(delay, time, gone);
                 }
 
+                watching.Looks();
                 if (await TryCountAsync(slots.Backend, look == Quick.Length, gone) is { } answer && queue.Settle(slots, answer.Busy) == 0 && watching.IsDone())
                 {
                     return;
@@ -60,9 +65,11 @@ internal sealed class SlotReclaimer(ISlotCensus census, TimeProvider time, ILogg
         {
             // Its slots are gone with it.
         }
-        finally
+        catch
         {
-            _watched.TryRemove(new KeyValuePair<BackendSlots, Watching>(slots, watching));
+            // Whoever gives up a slot next begins to watch again.
+            watching.Stop();
+            throw;
         }
     }
 
@@ -86,12 +93,13 @@ internal sealed class SlotReclaimer(ISlotCensus census, TimeProvider time, ILogg
         }
     }
 
-    /// <summary>Which look is next, and whether somebody asked for quick ones again.</summary>
-    private sealed class Watching
+    /// <summary>Which look is next and when the last one was, and whether somebody asked for quick ones again.</summary>
+    private sealed class Watching(TimeProvider time)
     {
         private readonly Lock _lock = new();
         private bool _isRunning;
         private int _look;
+        private long? _lookedAt;
 
         /// <summary>Asks for quick looks. True when nobody watches yet: the caller must.</summary>
         public bool Ask()
@@ -103,11 +111,30 @@ internal sealed class SlotReclaimer(ISlotCensus census, TimeProvider time, ILogg
             }
         }
 
-        public int NextLook()
+        /// <summary>The number of the next look, and how long it must wait behind the last one.</summary>
+        public (int Number, TimeSpan Pause) NextLook()
         {
             lock (_lock)
             {
-                return _look++;
+                return (_look++, _lookedAt is { } at ? LeastBetween - time.GetElapsedTime(at) : TimeSpan.Zero);
+            }
+        }
+
+        /// <summary>A look begins.</summary>
+        public void Looks()
+        {
+            lock (_lock)
+            {
+                _lookedAt = time.GetTimestamp();
+            }
+        }
+
+        /// <summary>Nobody watches any more.</summary>
+        public void Stop()
+        {
+            lock (_lock)
+            {
+                _isRunning = false;
             }
         }
 

@@ -388,6 +388,22 @@ public sealed class RelayStreamTests : IDisposable
     }
 
     [Fact]
+    public async Task Wait_ClientHasLeftAndTheSourceEnds_EndsWithoutAWordToAnybody()
+    {
+        var source = new ScriptStream();
+        var broken = 0;
+        await using var relay = Relay(source, ApiDialect.OpenAi, onBroken: () => broken++);
+        source.Send("data: x\n\n"u8);
+        await relay.PrimeAsync();
+        await ReadOnceAsync(relay);
+        await _aborted.CancelAsync();
+        source.End();
+
+        Assert.False(await relay.WaitAsync(_aborted.Token));
+        Assert.Equal((RelayEnd.Broken, 0), (relay.Ended, broken));
+    }
+
+    [Fact]
     public async Task Read_AnswerThatIsNoStream_IsUnchangedOrThrows()
     {
         var bytes = new byte[100_000];

@@ -117,6 +117,21 @@ public sealed class SlotReclaimerTests
         Assert.Equal(1, _census.MostAtOnce);
     }
 
+    [Fact]
+    public async Task Watch_NextClientLeavesAtOnce_LooksNoSoonerThanTheServerCanBearIt()
+    {
+        using var queue = await AbandonedAsync();
+        (await _census.LookAsync()).SetResult(0);
+        (await queue.AcquireAsync(new QueueTicket(Asked.Of(Configured.Model())), Ct)).Dispose();
+        _time.Advance(TimeSpan.FromMilliseconds(24));
+        Assert.False(_census.Looks.TryRead(out _));
+
+        _time.Advance(TimeSpan.FromMilliseconds(1));
+
+        (await _census.LookAsync()).SetResult(0);
+        (await queue.AcquireAsync(new QueueTicket(Asked.Of(Configured.Model())), Ct)).Dispose();
+    }
+
     private SlotLease? _kept;
 
     private async Task<ModelQueue> AbandonedAsync(int slots = 1, int give = 1, int keep = 0)

@@ -118,6 +118,28 @@ public sealed class WireClientTests
         await closed.Task.WaitAsync(Ct);
     }
 
+    [Fact]
+    public async Task Read_WhenTheExchangeIsOver_EndsWithoutAnExceptionAndClosesTheConnection()
+    {
+        var closed = new TaskCompletionSource();
+        await using var stub = new StubBackend(async exchange =>
+        {
+            await exchange.BeginEventsAsync();
+            await exchange.ClosedByGatewayAsync();
+            closed.SetResult();
+        });
+        using var client = new WireClient(stub.Address, Patience, _time);
+        using var leaving = new CancellationTokenSource();
+        using var answer = await AskAsync(client, stub.Address, cancellationToken: leaving.Token);
+        var reading = answer.ReadAsync(new byte[10], Ct);
+
+        await leaving.CancelAsync();
+
+        Assert.Equal(0, await reading);
+        Assert.Equal(0, await answer.ReadAsync(new byte[10], Ct));
+        await closed.Task.WaitAsync(Ct);
+    }
+
     [Theory]
     [InlineData("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}")]
     [InlineData("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n")]
