@@ -9,7 +9,7 @@ namespace LlmGateway.Benchmarks.Micro;
 /// <summary>What a request's numbers cost while they are collected, as they are in the gateway.</summary>
 [MemoryDiagnoser]
 [ShortRunJob]
-public sealed class RecordMetrics : IAsyncDisposable
+public class RecordMetrics : IAsyncDisposable
 {
     private const string Model = Gateways.ModelName;
 
@@ -51,5 +51,6 @@ public sealed class RecordMetrics : IAsyncDisposable
         _requests.Dispose();
         _scheduling.Dispose();
         await _telemetry.DisposeAsync().ConfigureAwait(false);
+        GC.SuppressFinalize(this);
     }
 }
