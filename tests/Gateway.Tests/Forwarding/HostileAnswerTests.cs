@@ -19,10 +19,10 @@ public sealed class HostileAnswerTests() : HostileAnswerCorpus("lean")
     public Task Answer_BeforeTheBodyIsRead_IsAnAnswerOrAFailureAndNoHang() => IsAnAnswerOrAFailureAndNoHangAsync();
 }
 
-/// <summary>The same corpus with YARP's forwarder; of the streams those of one API, for what differs by API is the same code.</summary>
+/// <summary>The same corpus with YARP's forwarder; of what differs only by API or by whether a stream was asked for, which is the same code, one of each.</summary>
 public sealed class YarpHostileAnswerTests() : HostileAnswerCorpus("yarp")
 {
-    public static TheoryData<string> Names => [.. HostileAnswers.All.Where(static pair => pair.Value.Path == "/v1/chat/completions").Select(static pair => pair.Key)];
+    public static TheoryData<string> Names => [.. HostileAnswers.All.Where(static pair => pair.Value is { Path: "/v1/chat/completions" } and not { Stream: true, Seen: Seen.Refused }).Select(static pair => pair.Key)];
 
     [Theory]
     [MemberData(nameof(Names))]
