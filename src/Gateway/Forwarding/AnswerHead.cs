@@ -42,7 +42,7 @@ internal sealed class AnswerHead
     /// <summary>True when the body is coded in a way that would have to be told.</summary>
     public bool IsEncoded { get; init; }
 
-    /// <summary>The type without its parameters, or null.</summary>
+    /// <summary>The type without its parameters; empty when there is none.</summary>
     public ReadOnlySpan<char> MediaType => ContentType.AsSpan(0, ContentType?.IndexOf(';') is { } end and >= 0 ? end : ContentType?.Length ?? 0).Trim();
 
     /// <summary>True for a stream of events.</summary>

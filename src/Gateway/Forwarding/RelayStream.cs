@@ -65,7 +65,7 @@ internal interface IRelayWatcher
 /// the API's error event follows and the reader sees a normal end: the forwarder would else reset the connection and the client would lose what it was
 /// sent. An answer that is no stream just throws: the forwarder then aborts it.
 /// </remarks>
-internal sealed class RelayStream : Stream
+internal sealed class RelayStream : ReadOnceStream
 {
     public const int LongestHeld = EventWatch.LongestHeld;
 
@@ -111,20 +111,6 @@ internal sealed class RelayStream : Stream
 
     /// <summary>What the answer says of its own cost, as far as it has been read.</summary>
     public TokenUsage? Usage => _events is { } events ? events.Usage : _usage;
-
-    public override bool CanRead => true;
-
-    public override bool CanSeek => false;
-
-    public override bool CanWrite => false;
-
-    public override long Length => throw new NotSupportedException();
-
-    public override long Position
-    {
-        get => throw new NotSupportedException();
-        set => throw new NotSupportedException();
-    }
 
     /// <summary>Waits for the first token. Throws when the backend breaks before it: then nothing has reached the client and the request can go elsewhere.</summary>
     public async Task PrimeAsync()
@@ -188,21 +174,6 @@ internal sealed class RelayStream : Stream
         cancellationToken.ThrowIfCancellationRequested();
         return 0;
     }
-
-    public override Task<int> ReadAsync(byte[] buffer, int offset, int count, CancellationToken cancellationToken) =>
-        ReadAsync(buffer.AsMemory(offset, count), cancellationToken).AsTask();
-
-    public override int Read(byte[] buffer, int offset, int count) => throw new NotSupportedException("Asynchronous only.");
-
-    public override void Flush()
-    {
-    }
-
-    public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
-
-    public override void SetLength(long value) => throw new NotSupportedException();
-
-    public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
 
     protected override void Dispose(bool disposing)
     {

@@ -1,20 +1,10 @@
 namespace LlmGateway.Gateway.Forwarding;
 
 /// <summary>A continuation's bytes as events of the stream that it continues.</summary>
-internal sealed class SplicedStream(Stream source, Splice splice) : Stream
+internal sealed class SplicedStream(Stream source, Splice splice) : ReadOnceStream
 {
     private readonly RelayBuffer _in = new();
     private readonly RelayBuffer _out = new();
-
-    public override bool CanRead => true;
-
-    public override bool CanSeek => false;
-
-    public override bool CanWrite => false;
-
-    public override long Length => throw new NotSupportedException();
-
-    public override long Position { get => throw new NotSupportedException(); set => throw new NotSupportedException(); }
 
     public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
     {
@@ -43,21 +33,6 @@ internal sealed class SplicedStream(Stream source, Splice splice) : Stream
 
         return _out.Take(buffer.Span);
     }
-
-    public override Task<int> ReadAsync(byte[] buffer, int offset, int count, CancellationToken cancellationToken) =>
-        ReadAsync(buffer.AsMemory(offset, count), cancellationToken).AsTask();
-
-    public override int Read(byte[] buffer, int offset, int count) => throw new NotSupportedException("Asynchronous only.");
-
-    public override void Flush()
-    {
-    }
-
-    public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
-
-    public override void SetLength(long value) => throw new NotSupportedException();
-
-    public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
 
     protected override void Dispose(bool disposing)
     {

@@ -33,7 +33,10 @@ internal sealed class YarpForwarder(IHttpForwarder forwarder, BackendInvokers in
         context.Response.Clear();
         var error = await forwarder.SendAsync(
             context, attempt.Backend.Address.BaseUri.AbsoluteUri, invokers.For(attempt.Backend, attempt.ConnectTimeout), Config, new Transformer(attempt), send.Token);
-        return new ForwardEnd(error == ForwarderError.ResponseBodyClient, context.GetForwarderErrorFeature()?.Exception ?? (error == ForwarderError.None ? null : new IOException($"The forwarder failed: {error}.")));
+
+        // What an earlier attempt has left there is no fault of this one.
+        var fault = error == ForwarderError.None ? null : context.GetForwarderErrorFeature()?.Exception ?? new IOException($"The forwarder failed: {error}.");
+        return new ForwardEnd(error == ForwarderError.ResponseBodyClient, fault);
     }
 
     private sealed class Transformer(Attempt attempt) : HttpTransformer

@@ -29,6 +29,8 @@ internal sealed class GatewayUnderTest : IAsyncDisposable
 
     public StatusReporter Reporter => _app.Services.GetRequiredService<StatusReporter>();
 
+    public RequestLedger Ledger => _app.Services.GetRequiredService<RequestLedger>();
+
     public BodyBudget Budget => _app.Services.GetRequiredService<BodyBudget>();
 
     public Uri Url => new(_app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.Single());

@@ -3,7 +3,7 @@ using System.Runtime.CompilerServices;
 namespace LlmGateway.Gateway.Forwarding.Wire;
 
 /// <summary>The body of a backend's answer, without its framing. At its end the connection is put aside for the next request; one that is left unread is closed.</summary>
-internal sealed class WireBody : Stream
+internal sealed class WireBody : ReadOnceStream
 {
     private readonly Action<WireConnection>? _putAside;
     private WireConnection? _connection;
@@ -24,20 +24,6 @@ internal sealed class WireBody : Stream
 
     /// <summary>The head before it.</summary>
     public AnswerHead Head { get; }
-
-    public override bool CanRead => true;
-
-    public override bool CanSeek => false;
-
-    public override bool CanWrite => false;
-
-    public override long Length => throw new NotSupportedException();
-
-    public override long Position
-    {
-        get => throw new NotSupportedException();
-        set => throw new NotSupportedException();
-    }
 
     /// <summary>Reads some of it: 0 at its end, and when the exchange's own token has ended it, which costs no exception.</summary>
     /// <exception cref="IOException">It broke off, or its framing is none.</exception>
@@ -83,21 +69,6 @@ internal sealed class WireBody : Stream
             }
         }
     }
-
-    public override Task<int> ReadAsync(byte[] buffer, int offset, int count, CancellationToken cancellationToken) =>
-        ReadAsync(buffer.AsMemory(offset, count), cancellationToken).AsTask();
-
-    public override int Read(byte[] buffer, int offset, int count) => throw new NotSupportedException("Asynchronous only.");
-
-    public override void Flush()
-    {
-    }
-
-    public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
-
-    public override void SetLength(long value) => throw new NotSupportedException();
-
-    public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
 
     protected override void Dispose(bool disposing)
     {
