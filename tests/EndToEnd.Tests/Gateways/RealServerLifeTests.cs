@@ -75,12 +75,14 @@ public sealed class RealServerLifeTests
     {
         await using var gateway = await StartAsync(RealServer.MediumModel!, slots: 2, context: 4096);
         await gateway.UntilReadyAsync(Ct);
-        var streams = gateway.Data.StreamAllAsync(20, "noise", 16, Ct);
-        await gateway.UntilAsync(status => status.Replicas.Sum(replica => replica.Slots.Busy) == 4 && status.Model("noise").Queue.Depth > 0, "streams and a queue", Ct);
+        var begun = gateway.Data.StreamAllAsync(4, "noise", 200, Ct);
+        await gateway.UntilAsync(status => status.Replicas.Sum(replica => replica.Slots.Busy) == 4, "four streams", Ct);
+        var queued = gateway.Data.StreamAllAsync(16, "noise", 16, Ct);
+        await gateway.UntilAsync(status => status.Model("noise").Queue.Depth == 16, "16 in the queue", Ct);
 
         gateway.Process.Signal(SigTerm);
 
-        Assert.All(await streams, answer => Assert.True(answer.IsWhole, answer.ToString()));
+        Assert.All([.. await begun, .. await queued], answer => Assert.True(answer.IsWhole, answer.ToString()));
         Assert.Equal(0, await gateway.Process.WaitForExitAsync(Ct, TimeSpan.FromSeconds(30)));
     }
 
