@@ -14,6 +14,10 @@ public sealed class ProbeLoop : IAsyncDisposable
 
     /// <summary>Periods by which a try may be late before its failure counts for nothing, and the least that is meant by it.</summary>
     private const int LatePeriods = 2;
+
+    /// <summary>What a first, shorter period grows by from try to try.</summary>
+    private const double Growth = 1.5;
+
     private static readonly TimeSpan LeastPatience = TimeSpan.FromSeconds(1);
 
     private readonly Probe _probe;
@@ -84,6 +88,7 @@ public sealed class ProbeLoop : IAsyncDisposable
         try
         {
             await Task.Delay(_options.InitialDelay, _time, _stop.Token);
+            var period = _options.FirstPeriod ?? _options.Period;
             var isLate = false;
             while (true)
             {
@@ -97,11 +102,12 @@ public sealed class ProbeLoop : IAsyncDisposable
                     verdict = next;
                 }
 
-                var left = Jittered(_options.Period, _random()) - _time.GetElapsedTime(started);
+                var left = Jittered(period, _random()) - _time.GetElapsedTime(started);
                 var asleep = _time.GetTimestamp();
-                var wait = Together(left, _time.GetElapsedTime(0, asleep), _options.Period);
+                var wait = Together(left, _time.GetElapsedTime(0, asleep), period);
                 await Task.Delay(wait, _time, _stop.Token);
                 isLate = _time.GetElapsedTime(asleep) - wait > patience;
+                period = Growth * period < _options.Period ? Growth * period : _options.Period;
             }
         }
         catch (OperationCanceledException) when (_stop.IsCancellationRequested)

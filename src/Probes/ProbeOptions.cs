@@ -43,6 +43,9 @@ public sealed record ProbeOptions
     /// <summary>Time between the starts of two tries, jittered by 10 %. <value>50 ms to 1 h.</value></summary>
     public TimeSpan Period { get; init; } = TimeSpan.FromSeconds(2);
 
+    /// <summary>The same between the first two; each next is half as long again, up to <see cref="Period"/>: what has just been started is soon up, or not for long. <value>10 ms to the period; default null: the period.</value></summary>
+    public TimeSpan? FirstPeriod { get; init; }
+
     /// <summary>Longest wait for one answer. <value>10 ms to 5 min.</value></summary>
     public TimeSpan Timeout { get; init; } = TimeSpan.FromSeconds(1);
 

@@ -71,6 +71,25 @@ public sealed class ProbeLoopTests
     }
 
     [Fact]
+    public async Task Start_FirstPeriod_GrowsByHalfUntilThePeriod()
+    {
+        var time = new WatchedTime();
+        using var probe = new HandProbe(time);
+        var options = new ProbeOptions { FirstPeriod = TimeSpan.FromMilliseconds(40), Period = TimeSpan.FromMilliseconds(100) };
+        await using var loop = ProbeLoop.Start(probe, options, _ => { }, time, () => 0.5, NullLogger.Instance, Ct);
+
+        foreach (var wait in (int[])[40, 60, 90, 100, 100])
+        {
+            var asked = await probe.AskedAsync();
+            Assert.Equal(HandProbe.Patience, await time.Timers.Reader.ReadAsync(Ct));
+            asked.SetResult(ProbeResult.Fail(ProbeReason.Refused, TimeSpan.Zero));
+            var slept = await time.Timers.Reader.ReadAsync(Ct);
+            Assert.InRange(slept.TotalMilliseconds, wait - 1, wait + 1); // moved to the grid that all loops share
+            time.Advance(slept);
+        }
+    }
+
+    [Fact]
     public async Task Fault12_Start_SlowServer_OneTryIsInFlightAndTheNextFollowsAtOnce()
     {
         var time = new WatchedTime();

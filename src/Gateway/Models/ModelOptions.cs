@@ -178,7 +178,7 @@ internal sealed record TimeoutOptions
 /// <summary>The three probes. An absent one has the default of its kind.</summary>
 internal sealed record ProbesOptions
 {
-    /// <summary>Decides when a process is up; gates the others.</summary>
+    /// <summary>Decides when a process is up; gates the others. Without a Period of its own it asks more often at first: after 50 ms, then 75, and so on up to 500.</summary>
     public ProbeSection? Startup { get; init; }
 
     /// <summary>Gates traffic.</summary>

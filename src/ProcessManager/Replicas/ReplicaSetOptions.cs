@@ -124,10 +124,10 @@ public sealed record ReplicaSetOptions
     /// <summary>Share of the machine's memory for one process's prompt cache (<c>--cache-ram</c>), in MiB; null leaves the server's default.</summary>
     public int? CacheRamMiB { get; init; }
 
-    /// <summary>Gates the others; decides when the server is up. <value>Default <c>/health</c> every 500 ms; for <see cref="ReplicaKind.Command"/> a connect.</value></summary>
+    /// <summary>Gates the others; decides when the server is up. <value>Default <see cref="DefaultStartup"/>; for <see cref="ReplicaKind.Command"/> a connect.</value></summary>
     public ProbeOptions Startup
     {
-        get => field ?? new() { Kind = DefaultProbe, Period = TimeSpan.FromMilliseconds(500) };
+        get => field ?? DefaultStartup with { Kind = DefaultProbe };
         init;
     }
 
@@ -153,6 +153,9 @@ public sealed record ReplicaSetOptions
 
     /// <summary>Passes in a row until a replica takes work again after it was not ready, when nothing else is said.</summary>
     public const int DefaultRecovery = 2;
+
+    /// <summary>The startup probe when nothing else is said: <c>/health</c> every 500 ms, and sooner at first.</summary>
+    public static ProbeOptions DefaultStartup { get; } = new() { Period = TimeSpan.FromMilliseconds(500), FirstPeriod = TimeSpan.FromMilliseconds(50) };
 
     /// <summary>The liveness probe of llama-server when nothing else is said.</summary>
     public static ProbeOptions DefaultLiveness { get; } = new()

@@ -6,10 +6,21 @@ using LlmGateway.TestKit;
 
 namespace LlmGateway.Architecture.Tests.Contracts;
 
-/// <summary>What the manifests for Kubernetes, the container and systemd promise each other, checked without a cluster.</summary>
+/// <summary>What the manifests for Kubernetes, the container, systemd and .NET's runtime promise, checked without any of them.</summary>
 public sealed class ManifestTests
 {
     private static string Config => Path.Combine(RepositoryPaths.Root, "config");
+
+    /// <summary>A property of a project that is spelled wrong says nothing and does nothing.</summary>
+    [Theory]
+    [InlineData("System.GC.Server", "false")]
+    [InlineData("System.GC.Gen0MaxBudget", "3145728")]
+    [InlineData("System.Threading.ThreadPool.UnfairSemaphoreSpinLimit", "0")]
+    public void Runtime_OfTheGateway_IsSetAsMeasured(string setting, string value)
+    {
+        var file = Path.Combine(AppContext.BaseDirectory, "llm-gateway.runtimeconfig.json");
+        Assert.Equal(value, JsonNode.Parse(File.ReadAllText(file))!["runtimeOptions"]!["configProperties"]![setting]?.ToJsonString());
+    }
 
     [Fact]
     public void Kubernetes_Kustomization_NamesFilesThatExist()
