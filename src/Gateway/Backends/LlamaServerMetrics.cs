@@ -1,7 +1,6 @@
 using System.Collections.Concurrent;
 using System.Collections.Immutable;
 using System.Diagnostics.Metrics;
-using System.Runtime.CompilerServices;
 using System.Threading.Channels;
 using LlmGateway.Probes.LlamaServer;
 
@@ -44,7 +43,7 @@ internal sealed class LlamaServerMetrics : IAsyncDisposable
     private readonly BackendRegistry _registry;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
-    private readonly ConditionalWeakTable<Backend, LlamaServerClient> _clients = [];
+    private readonly LlamaServerClients _clients = new();
     private readonly ConcurrentDictionary<Backend, ImmutableArray<double?>> _known = [];
     private readonly Channel<bool> _asked = Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
     private readonly CancellationTokenSource _stop = new();
@@ -129,19 +128,12 @@ internal sealed class LlamaServerMetrics : IAsyncDisposable
     {
         try
         {
-            _known[backend] = await _clients.GetValue(backend, Create).GetSamplesAsync(Names, cancellationToken);
+            _known[backend] = await _clients.Of(backend).GetSamplesAsync(Names, cancellationToken);
         }
         catch (Exception e) when (e is HttpRequestException or LlamaServerException or ObjectDisposedException || (e is OperationCanceledException && !cancellationToken.IsCancellationRequested))
         {
             // It does not answer, has no /metrics, or has just left: its probes say more of it than this could.
             _known.TryRemove(backend, out _);
         }
-    }
-
-    private static LlamaServerClient Create(Backend backend)
-    {
-        var client = new LlamaServerClient(backend.Address, backend.ApiKey);
-        backend.Gone.UnsafeRegister(static state => ((LlamaServerClient)state!).Dispose(), client);
-        return client;
     }
 }

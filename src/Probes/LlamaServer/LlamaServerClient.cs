@@ -86,6 +86,9 @@ public sealed class LlamaServerClient : IDisposable
         return [.. slots.Select(slot => slot.ToSlot())];
     }
 
+    /// <summary>How many slots of <c>/slots</c> work; a server with <c>--no-slots</c> says 501.</summary>
+    public Task<int> CountBusySlotsAsync(CancellationToken cancellationToken) => GetAsync("slots", static body => BusySlots.Count(body), cancellationToken);
+
     /// <summary><c>/metrics</c>; a server without <c>--metrics</c> says 501.</summary>
     public async Task<LlamaServerGauges> GetMetricsAsync(CancellationToken cancellationToken)
     {
@@ -116,8 +119,11 @@ public sealed class LlamaServerClient : IDisposable
     private static LlamaServerException Unusable(string path, HttpResponseMessage response) =>
         new($"/{path} answered HTTP status {(int)response.StatusCode}", (int)response.StatusCode);
 
-    private async Task<T> GetAsync<T>(string path, JsonTypeInfo<T> type, CancellationToken cancellationToken)
-        where T : class
+    private Task<T> GetAsync<T>(string path, JsonTypeInfo<T> type, CancellationToken cancellationToken)
+        where T : class =>
+        GetAsync(path, body => JsonSerializer.Deserialize(body, type) ?? throw new JsonException("null"), cancellationToken);
+
+    private async Task<T> GetAsync<T>(string path, Func<byte[], T> read, CancellationToken cancellationToken)
     {
         using var response = await _http.GetAsync(Relative(path), cancellationToken);
         if (response.StatusCode is not HttpStatusCode.OK)
@@ -129,9 +135,7 @@ public sealed class LlamaServerClient : IDisposable
         {
             // The body is in memory already, at most MaxBodyBytes of it: too much to read on a thread that other sockets may wait for.
             await Task.Yield();
-            using var body = await response.Content.ReadAsStreamAsync(cancellationToken);
-            return await JsonSerializer.DeserializeAsync(body, type, cancellationToken)
-                ?? throw new LlamaServerException($"/{path} answered nothing", (int)response.StatusCode);
+            return read(await response.Content.ReadAsByteArrayAsync(cancellationToken));
         }
         catch (JsonException e)
         {

@@ -22,6 +22,8 @@ public sealed class SlotCensusTests
     [InlineData(500, "{}")]
     [InlineData(503, "{}")]
     [InlineData(200, "no slots")]
+    [InlineData(200, "null")]
+    [InlineData(200, """[{"id":0,"is_processing":true},{"id":1,"is_proc""")]
     public async Task BusyAsync_ServerThatFails_IsUnansweredAndNotIdle(int status, string body)
     {
         await using var stub = Answering(status, body);
