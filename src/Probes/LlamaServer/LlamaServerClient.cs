@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Collections.Immutable;
 using System.Net;
 using System.Text.Json;
@@ -123,7 +124,7 @@ public sealed class LlamaServerClient : IDisposable
         where T : class =>
         GetAsync(path, body => JsonSerializer.Deserialize(body, type) ?? throw new JsonException("null"), cancellationToken);
 
-    private async Task<T> GetAsync<T>(string path, Func<byte[], T> read, CancellationToken cancellationToken)
+    private async Task<T> GetAsync<T>(string path, Func<ReadOnlySpan<byte>, T> read, CancellationToken cancellationToken)
     {
         using var response = await _http.GetAsync(Relative(path), cancellationToken);
         if (response.StatusCode is not HttpStatusCode.OK)
@@ -135,7 +136,17 @@ public sealed class LlamaServerClient : IDisposable
         {
             // The body is in memory already, at most MaxBodyBytes of it: too much to read on a thread that other sockets may wait for.
             await Task.Yield();
-            return read(await response.Content.ReadAsByteArrayAsync(cancellationToken));
+            using var body = await response.Content.ReadAsStreamAsync(cancellationToken);
+            var bytes = ArrayPool<byte>.Shared.Rent((int)body.Length);
+            try
+            {
+                body.ReadExactly(bytes, 0, (int)body.Length);
+                return read(bytes.AsSpan(0, (int)body.Length));
+            }
+            finally
+            {
+                ArrayPool<byte>.Shared.Return(bytes);
+            }
         }
         catch (JsonException e)
         {
