@@ -311,17 +311,18 @@ public sealed class InferenceHandlerTests
     [InlineData("")]
     public async Task Post_NoFirstTokenInTime_Is504AndTheBackendsRequestEnds(string head)
     {
-        var dropped = new TaskCompletionSource();
+        var (answered, dropped) = (new TaskCompletionSource(), new TaskCompletionSource());
         await using var stub = new StubBackend(async exchange =>
         {
             await exchange.WriteAsync(head);
+            answered.SetResult();
             await exchange.ClosedByGatewayAsync();
             dropped.SetResult();
         });
         await using var gateway = await GatewayUnderTest.StartAsync(_time, model => model with { Timeouts = model.Timeouts with { FirstToken = TimeSpan.FromSeconds(5) } });
         gateway.Add(stub.Address);
         using var client = await gateway.SendAsync(Stream);
-        await stub.Seen.ReadAsync(TestContext.Current.CancellationToken);
+        await answered.Task.WaitAsync(TestContext.Current.CancellationToken); // a stub that still writes when the gateway has gone sees a fault, and no end
         _time.Advance(TimeSpan.FromSeconds(5));
         var text = await client.ReadUntilAsync("\"code\":\"backend_timeout\"");
         Assert.StartsWith("HTTP/1.1 504 ", text, StringComparison.Ordinal);
@@ -334,7 +335,7 @@ public sealed class InferenceHandlerTests
     [InlineData(false)]
     public async Task Post_ClientLeaves_TheBackendsRequestIsDropped(bool afterFirstToken)
     {
-        var dropped = new TaskCompletionSource();
+        var (answered, dropped) = (new TaskCompletionSource(), new TaskCompletionSource());
         await using var stub = new StubBackend(async exchange =>
         {
             await exchange.BeginEventsAsync();
@@ -343,13 +344,14 @@ public sealed class InferenceHandlerTests
                 await exchange.WriteChunkAsync("data: {\"a\":1}\n\n");
             }
 
+            answered.SetResult();
             await exchange.ClosedByGatewayAsync();
             dropped.SetResult();
         });
         await using var gateway = await GatewayUnderTest.StartAsync(_time);
         gateway.Add(stub.Address);
         var client = await gateway.SendAsync(Stream);
-        await stub.Seen.ReadAsync(TestContext.Current.CancellationToken);
+        await answered.Task.WaitAsync(TestContext.Current.CancellationToken);
         if (afterFirstToken)
         {
             await client.ReadUntilAsync("data: {\"a\":1}");
