@@ -12,7 +12,7 @@ runtimes=("$@")
 
 publish() {
   local project=$1 runtime=$2 out=$3
-  # One composite with the runtime would start 0.4 s sooner and hold 35 MB more for as long as it runs: docs/performance.md.
+  # One composite with the runtime would start 0.4 s sooner and hold 23 MB more for as long as it runs: docs/performance.md.
   # Built in a place of its own, and the lock files left alone: what is for another system must not overwrite what is for this one.
   # The analyzers have had their say in the build.
   dotnet publish "src/$project" --configuration Release --runtime "$runtime" --self-contained --artifacts-path artifacts/build \
