@@ -94,6 +94,16 @@ public sealed class ModelCatalogueTests
         Assert.Equal<(ProbeKind?, ProbeKind?, string)>((ProbeKind.Tcp, ProbeKind.Tcp, "x"), (set.Startup?.Kind, set.Readiness?.Kind, set.Executable));
     }
 
+    [Theory]
+    [InlineData(null, 50, 500)]
+    [InlineData(2000, 2000, 2000)]
+    public void ToReplicaSet_StartupPeriod_IsKeptFromTheBeginningWhenItIsConfigured(int? configured, int first, int period)
+    {
+        var probes = new ProbesOptions { Startup = new() { Timeout = TimeSpan.FromSeconds(3), Period = configured is { } ms ? TimeSpan.FromMilliseconds(ms) : null } };
+        var startup = new Model("a", new ModelOptions { Probes = probes }, new QueueOptions()).ToReplicaSet(0, "/sim").Startup;
+        Assert.Equal((first, period, 3000), (startup.FirstPeriod!.Value.TotalMilliseconds, startup.Period.TotalMilliseconds, startup.Timeout.TotalMilliseconds));
+    }
+
     [Fact]
     public void ToReplicaSet_Simulator_RunsTheBuiltInOneWhateverStandsThere()
     {
