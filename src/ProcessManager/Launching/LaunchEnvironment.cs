@@ -46,7 +46,8 @@ internal static class LaunchEnvironment
     /// </summary>
     private static bool Passes(string name, ReplicaKind kind) =>
         !name.StartsWith("LLAMA_ARG_", StringComparison.Ordinal)
-        && name is not (KeyVariable or "LLAMA_SERVER_ROUTER_PORT" or "NOTIFY_SOCKET" or "LISTEN_FDS" or "LISTEN_PID" or "DOTNET_SYSTEM_NET_SOCKETS_INLINE_COMPLETIONS")
+        && name is not (KeyVariable or "LLAMA_SERVER_ROUTER_PORT" or "NOTIFY_SOCKET" or "LISTEN_FDS" or "LISTEN_PID")
+        && !name.StartsWith("DOTNET_SYSTEM_NET_SOCKETS_", StringComparison.Ordinal)
         && !name.StartsWith("LLMGATEWAY_", StringComparison.Ordinal)
         && !(kind is ReplicaKind.Simulator && (name.StartsWith("ASPNETCORE_", StringComparison.Ordinal)
             || name is "URLS" or "HTTP_PORTS" or "HTTPS_PORTS" or "DOTNET_URLS"));

@@ -65,7 +65,7 @@ public sealed class SocketThreadTests
 
         // The instrument works: a thread that does nothing but wait has been seen.
         Assert.Contains(waits, pair => names.GetValueOrDefault(pair.Key)?.StartsWith("thread pool wat", StringComparison.Ordinal) == true);
-        Assert.Contains(".NET Sockets", names.Values);
+        Assert.Equal(Math.Max(1, Environment.ProcessorCount / 2), names.Values.Count(static name => name == ".NET Sockets"));
         Assert.DoesNotContain(waits, pair => names.GetValueOrDefault(pair.Key) == ".NET Sockets");
     }
 

@@ -16,6 +16,7 @@ public sealed class LaunchEnvironmentTests
             ["LLAMA_ARG_PORT"] = "1",
             ["LLAMA_API_KEY"] = "old",
             ["DOTNET_SYSTEM_NET_SOCKETS_INLINE_COMPLETIONS"] = "1",
+            ["DOTNET_SYSTEM_NET_SOCKETS_THREAD_COUNT"] = "1",
             ["LLAMA_SERVER_ROUTER_PORT"] = "1",
             ["LLMGATEWAY_TOKEN"] = "secret",
             ["ASPNETCORE_URLS"] = "http://*:1",

@@ -12,20 +12,26 @@ internal sealed class SocketReceiver(Socket socket) : SocketAsyncEventArgs(true)
     private ManualResetValueTaskSourceCore<int> _core;
 
     /// <summary>Bytes received: 0 at the end of the connection; <see cref="Failed"/> when it failed.</summary>
-    public ValueTask<int> ReceiveAsync(Memory<byte> buffer)
+    public ValueTask<int> ReceiveAsync(Memory<byte> buffer) => Begin(buffer) ? EndAsync() : ValueTask.FromResult(Result);
+
+    /// <summary>Begins a call. False when something has come at once.</summary>
+    public bool Begin(Memory<byte> buffer)
     {
         _core.Reset();
         SetBuffer(buffer);
         try
         {
-            return socket.ReceiveAsync(this) ? new ValueTask<int>(this, _core.Version) : ValueTask.FromResult(Result);
+            return socket.ReceiveAsync(this);
         }
         catch (ObjectDisposedException)
         {
             SocketError = SocketError.OperationAborted;
-            return ValueTask.FromResult(Failed);
+            return false;
         }
     }
+
+    /// <summary>What comes of a call that has begun, as <see cref="ReceiveAsync"/> gives it. Once.</summary>
+    public ValueTask<int> EndAsync() => new(this, _core.Version);
 
     public int GetResult(short token) => _core.GetResult(token);
 

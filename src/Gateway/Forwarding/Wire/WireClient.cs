@@ -88,7 +88,7 @@ internal sealed class WireClient : IDisposable
                 _idle.RemoveAt(_idle.Count - 1);
             }
 
-            if (_time.GetElapsedTime(connection.IdleSince) < BackendHandler.IdleTimeout && connection.IsQuiet)
+            if (_time.GetElapsedTime(connection.IdleSince) < BackendHandler.IdleTimeout && connection.TryResume())
             {
                 return connection;
             }

@@ -19,6 +19,7 @@ internal sealed class WireConnection(Socket socket) : IDisposable
     private int _start;
     private int _end;
     private int _isCut;
+    private bool _isReceiving;
 
     /// <summary>Timestamp of when it was last put aside.</summary>
     public long IdleSince { get; set; }
@@ -31,9 +32,6 @@ internal sealed class WireConnection(Socket socket) : IDisposable
 
     /// <summary>Bytes that have come and that nobody has taken.</summary>
     public int Buffered => _end - _start;
-
-    /// <summary>True while nothing has come that nobody asked for: the server's close, say.</summary>
-    public bool IsQuiet => Buffered == 0 && !IsCut && !socket.Poll(0, SelectMode.SelectRead);
 
     /// <summary>Sends a request and reads the head of the answer.</summary>
     /// <param name="request">Its head.</param>
@@ -68,6 +66,12 @@ internal sealed class WireConnection(Socket socket) : IDisposable
             return Take(target.Span);
         }
 
+        if (IsCut)
+        {
+            // To ask a closed socket would cost an exception.
+            return 0;
+        }
+
         var count = await _receiver.ReceiveAsync(target);
         return count >= 0 ? count : IsCut ? 0 : throw Fault();
     }
@@ -78,6 +82,14 @@ internal sealed class WireConnection(Socket socket) : IDisposable
         var isReleased = !_cancellation.CanBeCanceled || _cut.Unregister();
         (_cancellation, _cut) = (default, default);
         return isReleased && !IsCut;
+    }
+
+    /// <summary>Takes it up again. False when something has come that nobody asked for, the server's close, say: then nothing can be asked here.</summary>
+    public bool TryResume()
+    {
+        // The answer's first read, begun before the request is sent, tells it without a call of the system more.
+        MakeRoom();
+        return _isReceiving = _receiver.Begin(_buffer);
     }
 
     /// <summary>Ends the connection, from wherever: whoever waits on it is told at once.</summary>
@@ -94,7 +106,11 @@ internal sealed class WireConnection(Socket socket) : IDisposable
         _cut.Unregister();
         Cut();
         _receiver.Dispose();
-        ReturnBuffer();
+        if (!_isReceiving)
+        {
+            // Else bytes may still be on their way into it.
+            ReturnBuffer();
+        }
     }
 
     private int Take(Span<byte> target)
@@ -208,11 +224,22 @@ internal sealed class WireConnection(Socket socket) : IDisposable
                 return head;
             }
 
-            MakeRoom();
-            var count = await _receiver.ReceiveAsync(_buffer.AsMemory(_end));
+            var count = await ReceiveAsync();
             _end += count > 0 ? count
                 : throw (count == 0 ? new HttpIOException(HttpRequestError.ResponseEnded, "The connection ended before the answer began.") : Fault());
         }
+    }
+
+    private ValueTask<int> ReceiveAsync()
+    {
+        if (_isReceiving)
+        {
+            _isReceiving = false;
+            return _receiver.EndAsync();
+        }
+
+        MakeRoom();
+        return _receiver.ReceiveAsync(_buffer.AsMemory(_end));
     }
 
     private void MakeRoom()

@@ -79,6 +79,28 @@ public sealed class WireClientTests
     }
 
     [Fact]
+    public async Task Send_OnAConnectionWithBytesThatNobodyAskedFor_TakesAnother()
+    {
+        using var isRead = new SemaphoreSlim(0);
+        using var isWritten = new SemaphoreSlim(0);
+        await using var stub = new StubBackend(async exchange =>
+        {
+            await exchange.WriteAsync(Ok);
+            await isRead.WaitAsync(exchange.Stop);
+            await exchange.WriteAsync("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nnot mine");
+            isWritten.Release();
+        });
+        using var client = new WireClient(stub.Address, Patience, _time);
+        for (var i = 0; i < 5; i++)
+        {
+            using var answer = await AskAsync(client, stub.Address);
+            Assert.Equal("{}", await TextAsync(answer));
+            isRead.Release();
+            await isWritten.WaitAsync(Ct);
+        }
+    }
+
+    [Fact]
     public async Task Send_Cancelled_ClosesTheConnectionAtOnce()
     {
         var closed = new TaskCompletionSource();
