@@ -271,6 +271,15 @@ internal sealed class ModelQueue : IDisposable
         return left;
     }
 
+    /// <summary>True while more of a backend's slots are free than taken, and nobody waits.</summary>
+    public bool HasPlenty(BackendSlots slots)
+    {
+        lock (_lock)
+        {
+            return _room.Count == 0 && slots.Free > slots.Taken;
+        }
+    }
+
     /// <summary>Completes when nothing runs on that backend any more.</summary>
     public Task WhenIdle(Backend backend)
     {

@@ -24,6 +24,9 @@ internal sealed class SlotReclaimer(ISlotCensus census, TimeProvider time, ILogg
     /// <summary>Between two looks, however many clients leave: a server with many slots has much to tell.</summary>
     private static readonly TimeSpan LeastBetween = TimeSpan.FromMilliseconds(25);
 
+    /// <summary>Looks in a second at a server that has plenty of free slots: one that comes back later is missed by nobody.</summary>
+    private const int MostAtEase = 4;
+
     private static readonly TimeSpan Slow = TimeSpan.FromSeconds(3);
     private static readonly TimeSpan AnswerWithin = TimeSpan.FromSeconds(2);
 
@@ -46,12 +49,17 @@ internal sealed class SlotReclaimer(ISlotCensus census, TimeProvider time, ILogg
         {
             while (!gone.IsCancellationRequested)
             {
-                var (look, pause) = watching.NextLook();
+                var look = watching.NextLook();
                 var delay = look < Quick.Length ? Quick[look] : Slow;
-                delay = delay > pause ? delay : pause;
                 if (delay > TimeSpan.Zero)
                 {
                     await Task.Delay(delay, time, gone);
+                }
+
+                // Asked again and again: what was plenty may be scarce now.
+                while (watching.Pause(queue.HasPlenty(slots)) is var pause && pause > TimeSpan.Zero)
+                {
+                    await Task.Delay(pause < LeastBetween ? pause : LeastBetween, time, gone);
                 }
 
                 watching.Looks();
@@ -93,13 +101,17 @@ internal sealed class SlotReclaimer(ISlotCensus census, TimeProvider time, ILogg
         }
     }
 
-    /// <summary>Which look is next and when the last one was, and whether somebody asked for quick ones again.</summary>
+    /// <summary>Which look is next and when the last ones were, and whether somebody asked for quick ones again.</summary>
     private sealed class Watching(TimeProvider time)
     {
         private readonly Lock _lock = new();
+
+        // Only the watch itself has to do with these.
+        private readonly Queue<long> _lastLooks = new(MostAtEase);
+        private long? _lookedAt;
+
         private bool _isRunning;
         private int _look;
-        private long? _lookedAt;
 
         /// <summary>Asks for quick looks. True when nobody watches yet: the caller must.</summary>
         public bool Ask()
@@ -111,22 +123,33 @@ internal sealed class SlotReclaimer(ISlotCensus census, TimeProvider time, ILogg
             }
         }
 
-        /// <summary>The number of the next look, and how long it must wait behind the last one.</summary>
-        public (int Number, TimeSpan Pause) NextLook()
+        /// <summary>The number of the next look.</summary>
+        public int NextLook()
         {
             lock (_lock)
             {
-                return (_look++, _lookedAt is { } at ? LeastBetween - time.GetElapsedTime(at) : TimeSpan.Zero);
+                return _look++;
             }
+        }
+
+        /// <summary>How long the next look must still wait behind the last ones.</summary>
+        public TimeSpan Pause(bool hasPlenty)
+        {
+            var pause = _lookedAt is { } last ? LeastBetween - time.GetElapsedTime(last) : TimeSpan.Zero;
+            var ease = hasPlenty && _lastLooks.Count == MostAtEase ? TimeSpan.FromSeconds(1) - time.GetElapsedTime(_lastLooks.Peek()) : TimeSpan.Zero;
+            return pause > ease ? pause : ease;
         }
 
         /// <summary>A look begins.</summary>
         public void Looks()
         {
-            lock (_lock)
+            if (_lastLooks.Count == MostAtEase)
             {
-                _lookedAt = time.GetTimestamp();
+                _lastLooks.Dequeue();
             }
+
+            _lastLooks.Enqueue(time.GetTimestamp());
+            _lookedAt = time.GetTimestamp();
         }
 
         /// <summary>Nobody watches any more.</summary>

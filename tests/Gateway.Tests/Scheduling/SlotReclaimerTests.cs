@@ -132,6 +132,41 @@ public sealed class SlotReclaimerTests
         (await queue.AcquireAsync(new QueueTicket(Asked.Of(Configured.Model())), Ct)).Dispose();
     }
 
+    [Theory]
+    [InlineData(false, 1000)]
+    [InlineData(true, 525)]
+    public async Task Watch_ManyLeaveAServerWithPlentyOfSlots_LooksFourTimesASecondUntilTheyAreWanted(bool areWanted, int nextLookAt)
+    {
+        const int Slots = 9;
+        using var queue = await AbandonedAsync(Slots);
+        var now = 0;
+        for (; now < 100; now += 25)
+        {
+            (await _census.LookAsync()).SetResult(0);
+            await _census.AnsweredAsync();
+            await LeaveAsync(queue);
+            _time.Advance(TimeSpan.FromMilliseconds(25));
+        }
+
+        for (; now < nextLookAt; now += 25)
+        {
+            if (areWanted && now == 500)
+            {
+                for (var i = 0; i < Slots / 2; i++)
+                {
+                    Assert.True((await queue.AcquireAsync(new QueueTicket(Asked.Of(Configured.Model())), Ct)).IsAcquired);
+                }
+            }
+
+            Assert.False(_census.Looks.TryRead(out _));
+            _time.Advance(TimeSpan.FromMilliseconds(25));
+        }
+
+        _ = await _census.LookAsync();
+
+        static async Task LeaveAsync(ModelQueue queue) => (await queue.AcquireAsync(new QueueTicket(Asked.Of(Configured.Model())), Ct)).Dispose();
+    }
+
     private SlotLease? _kept;
 
     private async Task<ModelQueue> AbandonedAsync(int slots = 1, int give = 1, int keep = 0)
