@@ -30,7 +30,7 @@ internal static class SocketThreads
         }
     }
 
-    /// <summary>Half of the cores: the runtime's own number, all of them, makes two ends of one request meet in two cores' caches and wait for each other's locks.</summary>
+    /// <summary>Half of the cores: with the runtime's own number, all of them, a request and an event of a stream cost a tenth more (<c>docs/performance.md</c>).</summary>
     /// <param name="cores">Cores of this process.</param>
     internal static int CountFor(int cores) => Math.Max(1, cores / 2);
 
