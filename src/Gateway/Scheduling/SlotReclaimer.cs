@@ -106,7 +106,7 @@ internal sealed class SlotReclaimer(ISlotCensus census, TimeProvider time, ILogg
     {
         private readonly Lock _lock = new();
 
-        // Only the watch itself has to do with these.
+        // Without the lock: there is one watch at a time, and nobody else has to do with these.
         private readonly Queue<long> _lastLooks = new(MostAtEase);
         private long? _lookedAt;
 
@@ -148,8 +148,9 @@ internal sealed class SlotReclaimer(ISlotCensus census, TimeProvider time, ILogg
                 _lastLooks.Dequeue();
             }
 
-            _lastLooks.Enqueue(time.GetTimestamp());
-            _lookedAt = time.GetTimestamp();
+            var now = time.GetTimestamp();
+            _lastLooks.Enqueue(now);
+            _lookedAt = now;
         }
 
         /// <summary>Nobody watches any more.</summary>
