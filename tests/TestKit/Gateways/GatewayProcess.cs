@@ -148,7 +148,7 @@ public sealed class GatewayProcess : IAsyncDisposable
         if (!Process.HasExited)
         {
             Descendants();
-            Process.Signal(SigTerm);
+            Process.TrySignal(SigTerm); // one that its test has just killed may be gone by now
             try
             {
                 await Process.WaitForExitAsync(CancellationToken.None, TimeSpan.FromSeconds(30));

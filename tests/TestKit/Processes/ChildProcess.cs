@@ -7,6 +7,7 @@ namespace LlmGateway.TestKit.Processes;
 public sealed partial class ChildProcess : IAsyncDisposable
 {
     private const int MostLines = 20_000;
+    private const int NoSuchProcess = 3; // ESRCH
 
     private readonly Lock _lock = new();
     private readonly Process _process;
@@ -128,12 +129,16 @@ public sealed partial class ChildProcess : IAsyncDisposable
     /// <summary>Sends any signal by its number: 15 TERM, 2 INT, 9 KILL, 19 STOP, 18 CONT.</summary>
     public void Signal(int signal) => Signal(Id, signal);
 
+    /// <summary>Sends a signal that may come too late: a process that was killed is gone at any moment after.</summary>
+    /// <returns>False when the process is gone.</returns>
+    public bool TrySignal(int signal) => TrySignal(Id, signal);
+
     /// <summary>Sends a signal to a process that a test knows, such as a replica of its gateway.</summary>
     public static void Signal(int pid, int signal)
     {
-        if (Kill(pid, signal) != 0)
+        if (!TrySignal(pid, signal))
         {
-            throw new InvalidOperationException($"Signal {signal} to process {pid} failed with error {Marshal.GetLastPInvokeError()}.");
+            throw new InvalidOperationException($"Signal {signal} to process {pid} failed: there is no such process.");
         }
     }
 
@@ -154,6 +159,17 @@ public sealed partial class ChildProcess : IAsyncDisposable
         }
 
         _process.Dispose();
+    }
+
+    private static bool TrySignal(int pid, int signal)
+    {
+        if (Kill(pid, signal) == 0)
+        {
+            return true;
+        }
+
+        var error = Marshal.GetLastPInvokeError();
+        return error == NoSuchProcess ? false : throw new InvalidOperationException($"Signal {signal} to process {pid} failed with error {error}.");
     }
 
     private async Task ReadAsync(StreamReader reader)
