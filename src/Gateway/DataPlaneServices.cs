@@ -61,6 +61,7 @@ internal static class DataPlaneServices
             .AddSingleton<Lifecycle>()
             .AddSingleton<BuildMetrics>()
             .AddSingleton<PoolWatch>()
+            .AddSingleton<CompilerMemory>()
             .AddSingleton<StreamLimit>()
             .AddSingleton<EventStream>()
             .AddSingleton<RequestLedger>()

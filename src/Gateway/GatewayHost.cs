@@ -155,6 +155,7 @@ internal sealed class GatewayHost : IAsyncDisposable
         app.Services.GetRequiredService<BackendMetrics>();
         app.Services.GetRequiredService<LlamaServerMetrics>();
         app.Services.GetRequiredService<PoolWatch>();
+        app.Services.GetRequiredService<CompilerMemory>();
         app.Services.GetRequiredService<BackendEvents>();
         app.Services.GetRequiredService<BuildMetrics>();
         app.Services.GetRequiredService<ScalingMetrics>();
