@@ -116,18 +116,32 @@ internal sealed record HaproxyPeer(string Program) : Peer("haproxy")
     }
 }
 
-/// <summary>YARP without anything of ours.</summary>
-internal sealed record BareYarpPeer() : Peer("bare yarp")
+/// <summary>A program of a few lines that knows nothing but where it listens and whom it asks.</summary>
+internal abstract record BarePeer(string Name) : Peer(Name)
 {
     /// <summary>Until its code is compiled as well as it will be; sooner, the start is measured.</summary>
     public override TimeSpan WarmUp => TimeSpan.FromSeconds(15);
 
+    /// <summary>What to run.</summary>
+    protected abstract string Program { get; }
+
     public override async Task<ServerProcess?> StartAsync(PeerSetup setup, string folder, CancellationToken cancellationToken)
     {
         var url = ServerProcess.FreeAddress();
-        return await ServerProcess.StartAsync(
-            url, BuiltPrograms.BareYarp(), [url.AbsoluteUri, .. setup.Backends.Select(static backend => backend.AbsoluteUri)], cancellationToken).ConfigureAwait(false);
+        return await ServerProcess.StartAsync(url, Program, [url.AbsoluteUri, .. setup.Backends.Select(static backend => backend.AbsoluteUri)], cancellationToken).ConfigureAwait(false);
     }
+}
+
+/// <summary>YARP without anything of ours.</summary>
+internal sealed record BareYarpPeer() : BarePeer("bare yarp")
+{
+    protected override string Program => BuiltPrograms.BareYarp();
+}
+
+/// <summary>Kestrel and a socket to the backend: the ground that a gateway on Kestrel stands on.</summary>
+internal sealed record BareKestrelPeer() : BarePeer("bare kestrel")
+{
+    protected override string Program => BuiltPrograms.BareKestrel();
 }
 
 /// <summary>The gateway as it ships, with the backends as remote servers and a key: every feature on, traces off.</summary>

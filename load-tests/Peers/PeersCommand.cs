@@ -3,19 +3,19 @@ using LlmGateway.LoadTests.Running;
 
 namespace LlmGateway.LoadTests.Peers;
 
-/// <summary>The verb <c>peers</c>: nginx, HAProxy, bare YARP and the gateway in front of the same simulator, in one interleaved run.</summary>
+/// <summary>The verb <c>peers</c>: nginx, HAProxy, bare YARP, bare Kestrel and the gateway in front of the same simulator, in one interleaved run.</summary>
 internal static class PeersCommand
 {
     public static Command Create()
     {
         var repeats = new Option<int>("--repeats") { Description = "How often everything is measured.", DefaultValueFactory = static _ => 5 };
         var cases = new Option<string[]>("--case") { Description = $"Only these: {string.Join(", ", PeerCase.All.Select(static one => one.Name))}.", AllowMultipleArgumentsPerToken = true };
-        var names = new Option<string[]>("--peer") { Description = "Only these: direct, nginx, haproxy, yarp, gateway.", AllowMultipleArgumentsPerToken = true };
+        var names = new Option<string[]>("--peer") { Description = "Only these: direct, nginx, haproxy, yarp, kestrel, gateway.", AllowMultipleArgumentsPerToken = true };
         var nginx = new Option<string?>("--nginx") { Description = "nginx's program. Default: what eng/install-peers.sh brought." };
         var haproxy = new Option<string?>("--haproxy") { Description = "HAProxy's program, likewise." };
         var gateway = new Option<string?>("--gateway") { Description = "The gateway's program, for example a published one. Default: what was built here." };
         var output = new Option<string?>("--out") { Description = "File for the tables, Markdown.", HelpName = "FILE" };
-        var command = new Command("peers", "nginx, HAProxy, bare YARP and the gateway side by side: CPU, latency, memory, goodput, in one interleaved run.")
+        var command = new Command("peers", "nginx, HAProxy, bare YARP, bare Kestrel and the gateway side by side: CPU, latency, memory, goodput, in one interleaved run.")
         {
             repeats, cases, names, nginx, haproxy, gateway, output,
         };
@@ -24,7 +24,11 @@ internal static class PeersCommand
             try
             {
                 var chosen = Chosen(PeerCase.All, static one => one.Name, result.GetValue(cases), "--case");
-                Peer[] all = [new DirectPeer(), new NginxPeer(result.GetValue(nginx) ?? Installed("nginx")), new HaproxyPeer(result.GetValue(haproxy) ?? Installed("haproxy")), new BareYarpPeer(), new GatewayPeer(result.GetValue(gateway))];
+                Peer[] all =
+                [
+                    new DirectPeer(), new NginxPeer(result.GetValue(nginx) ?? Installed("nginx")), new HaproxyPeer(result.GetValue(haproxy) ?? Installed("haproxy")),
+                    new BareYarpPeer(), new BareKestrelPeer(), new GatewayPeer(result.GetValue(gateway)),
+                ];
                 var peers = Chosen(all, static peer => peer.Name.Split(' ')[^1], result.GetValue(names), "--peer");
                 var startedAt = TimeProvider.System.GetUtcNow();
                 var results = await new PeerRun(peers, chosen, result.GetValue(repeats), Console.WriteLine).RunAsync(cancellationToken).ConfigureAwait(false);

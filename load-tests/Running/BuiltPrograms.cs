@@ -12,6 +12,9 @@ internal static class BuiltPrograms
     /// <inheritdoc cref="Gateway"/>
     public static string BareYarp() => Find(["load-tests", "BareYarp"], "bare-yarp", "dotnet build load-tests/BareYarp -c Release");
 
+    /// <inheritdoc cref="Gateway"/>
+    public static string BareKestrel() => Find(["load-tests", "BareKestrel"], "bare-kestrel", "dotnet build load-tests/BareKestrel -c Release");
+
     /// <summary>The repository's root.</summary>
     /// <exception cref="SpawnException">This program does not lie in the repository.</exception>
     public static string Root()
