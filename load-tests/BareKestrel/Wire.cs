@@ -27,7 +27,11 @@ internal sealed class Wire(Uri backend)
                 await socket.SendAsync(request);
                 if (await AnswerAsync(context.Response, socket))
                 {
-                    _kept.Push(socket);
+                    if (cut.Unregister())
+                    {
+                        _kept.Push(socket);
+                    }
+
                     return;
                 }
 
