@@ -13,16 +13,16 @@ internal interface ISlotCensus
 
 /// <summary>Watches slots that we gave up until their server has really let go of them: only then are they handed on.</summary>
 /// <remarks>
-/// A cancelled stream is let go within 50 ms, a cancelled prompt after its batch, and a cancelled call that is no stream perhaps never, and later
+/// A cancelled stream is mostly let go within 50 ms, a cancelled prompt after its batch, and a cancelled call that is no stream perhaps never, and later
 /// still when it is asked more than once a second. Hence a few quick looks and then a slow pace.
 /// </remarks>
 internal sealed class SlotReclaimer(ISlotCensus census, TimeProvider time, ILogger<SlotReclaimer> logger)
 {
-    private static readonly TimeSpan[] Quick =
-        [TimeSpan.Zero, TimeSpan.FromMilliseconds(50), TimeSpan.FromMilliseconds(200), TimeSpan.FromSeconds(1)];
-
     /// <summary>Between two looks, however many clients leave: a server with many slots has much to tell.</summary>
     private static readonly TimeSpan LeastBetween = TimeSpan.FromMilliseconds(25);
+
+    private static readonly TimeSpan[] Quick =
+        [TimeSpan.Zero, LeastBetween, TimeSpan.FromMilliseconds(75), TimeSpan.FromMilliseconds(150), TimeSpan.FromSeconds(1)];
 
     /// <summary>Looks in a second at a server that has plenty of free slots: one that comes back later is missed by nobody.</summary>
     private const int MostAtEase = 4;

@@ -10,7 +10,7 @@ namespace LlmGateway.Gateway.Tests.Scheduling;
 
 public sealed class SlotReclaimerTests
 {
-    private static readonly int[] Quick = [0, 50, 200, 1000];
+    private static readonly int[] Quick = [0, 25, 75, 150, 1000];
 
     private readonly FakeTimeProvider _time = new();
     private readonly FakeCensus _census = new();
@@ -23,7 +23,7 @@ public sealed class SlotReclaimerTests
     {
         using var queue = await AbandonedAsync();
         var start = _time.GetTimestamp();
-        foreach (var wait in new[] { 0, 50, 200, 1000, 3000, 3000, 3000 })
+        foreach (var wait in new[] { 0, 25, 75, 150, 1000, 3000, 3000, 3000 })
         {
             if (wait > 0)
             {
@@ -57,7 +57,7 @@ public sealed class SlotReclaimerTests
         using var queue = await AbandonedAsync();
         (await _census.LookAsync()).SetException((Exception)Activator.CreateInstance(failure)!);
         await _census.AnsweredAsync();
-        _time.Advance(TimeSpan.FromMilliseconds(50));
+        _time.Advance(TimeSpan.FromMilliseconds(25));
         (await _census.LookAsync()).SetResult(0);
         (await queue.AcquireAsync(new QueueTicket(Asked.Of(Configured.Model())), Ct)).Dispose();
     }
@@ -69,7 +69,7 @@ public sealed class SlotReclaimerTests
         _ = await _census.LookAsync();
         _time.Advance(TimeSpan.FromSeconds(2));
         await _census.AnsweredAsync();
-        _time.Advance(TimeSpan.FromMilliseconds(50));
+        _time.Advance(TimeSpan.FromMilliseconds(25));
         (await _census.LookAsync()).SetResult(0);
         (await queue.AcquireAsync(new QueueTicket(Asked.Of(Configured.Model())), Ct)).Dispose();
     }
@@ -111,7 +111,7 @@ public sealed class SlotReclaimerTests
         _time.Advance(TimeSpan.FromSeconds(3));
         (await _census.LookAsync()).SetResult(2);
         await _census.AnsweredAsync();
-        _time.Advance(TimeSpan.FromMilliseconds(50));
+        _time.Advance(TimeSpan.FromMilliseconds(25));
         (await _census.LookAsync()).SetResult(0);
         (await queue.AcquireAsync(new QueueTicket(Asked.Of(Configured.Model(), slots: 2)), Ct)).Dispose();
         Assert.Equal(1, _census.MostAtOnce);
