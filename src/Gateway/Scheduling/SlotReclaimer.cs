@@ -22,10 +22,10 @@ internal sealed class SlotReclaimer(ISlotCensus census, TimeProvider time, ILogg
     private static readonly TimeSpan LeastBetween = TimeSpan.FromMilliseconds(25);
 
     private static readonly TimeSpan[] Quick =
-        [TimeSpan.Zero, LeastBetween, TimeSpan.FromMilliseconds(75), TimeSpan.FromMilliseconds(150), TimeSpan.FromSeconds(1)];
+        [TimeSpan.Zero, LeastBetween, LeastBetween, TimeSpan.FromMilliseconds(50), TimeSpan.FromMilliseconds(150), TimeSpan.FromSeconds(1)];
 
     /// <summary>Looks in a second at a server that has plenty of free slots: one that comes back later is missed by nobody.</summary>
-    private const int MostAtEase = 4;
+    private const int MostAtEase = 5;
 
     private static readonly TimeSpan Slow = TimeSpan.FromSeconds(3);
     private static readonly TimeSpan AnswerWithin = TimeSpan.FromSeconds(2);

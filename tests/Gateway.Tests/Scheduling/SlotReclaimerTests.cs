@@ -10,7 +10,7 @@ namespace LlmGateway.Gateway.Tests.Scheduling;
 
 public sealed class SlotReclaimerTests
 {
-    private static readonly int[] Quick = [0, 25, 75, 150, 1000];
+    private static readonly int[] Quick = [0, 25, 25, 50, 150, 1000];
 
     private readonly FakeTimeProvider _time = new();
     private readonly FakeCensus _census = new();
@@ -23,7 +23,7 @@ public sealed class SlotReclaimerTests
     {
         using var queue = await AbandonedAsync();
         var start = _time.GetTimestamp();
-        foreach (var wait in new[] { 0, 25, 75, 150, 1000, 3000, 3000, 3000 })
+        foreach (var wait in new[] { 0, 25, 25, 50, 150, 1000, 3000, 3000, 3000 })
         {
             if (wait > 0)
             {
@@ -135,12 +135,12 @@ public sealed class SlotReclaimerTests
     [Theory]
     [InlineData(false, 1000)]
     [InlineData(true, 525)]
-    public async Task Watch_ManyLeaveAServerWithPlentyOfSlots_LooksFourTimesASecondUntilTheyAreWanted(bool areWanted, int nextLookAt)
+    public async Task Watch_ManyLeaveAServerWithPlentyOfSlots_LooksFiveTimesASecondUntilTheyAreWanted(bool areWanted, int nextLookAt)
     {
         const int Slots = 9;
         using var queue = await AbandonedAsync(Slots);
         var now = 0;
-        for (; now < 100; now += 25)
+        for (; now < 125; now += 25)
         {
             (await _census.LookAsync()).SetResult(0);
             await _census.AnsweredAsync();
