@@ -47,9 +47,8 @@ public sealed class CompilerMemoryTests
         }
 
         // The last one stays: what is freed below it lies in the midst of the heap, and is kept.
-        Array.ForEach(blocks[..^1], Marshal.FreeHGlobal);
-
         var before = Resident();
+        Array.ForEach(blocks[..^1], Marshal.FreeHGlobal);
         using (new CompilerMemory(_time))
         {
             _time.Advance(CompilerMemory.Period);

@@ -13,14 +13,15 @@ internal interface ISlotCensus
 
 /// <summary>Watches slots that we gave up until their server has really let go of them: only then are they handed on.</summary>
 /// <remarks>
-/// A cancelled stream is mostly let go within 50 ms, a cancelled prompt after its batch, and a cancelled call that is no stream perhaps never, and later
-/// still when it is asked more than once a second. Hence a few quick looks and then a slow pace.
+/// A cancelled stream is let go with its next token as a rule, now and then only after a quarter of a second or more, a cancelled prompt after its batch,
+/// and a cancelled call that is no stream perhaps never, and later still when it is asked more than once a second. Hence a few quick looks and then a slow pace.
 /// </remarks>
 internal sealed class SlotReclaimer(ISlotCensus census, TimeProvider time, ILogger<SlotReclaimer> logger)
 {
     /// <summary>Between two looks, however many clients leave: a server with many slots has much to tell.</summary>
     private static readonly TimeSpan LeastBetween = TimeSpan.FromMilliseconds(25);
 
+    /// <summary>Waits before the first looks of a watch.</summary>
     private static readonly TimeSpan[] Quick =
         [TimeSpan.Zero, LeastBetween, LeastBetween, TimeSpan.FromMilliseconds(50), TimeSpan.FromMilliseconds(150), TimeSpan.FromSeconds(1)];
 
