@@ -7,6 +7,7 @@ namespace LlmGateway.Gateway.Scheduling;
 internal sealed class BackendSlots(Backend backend)
 {
     private TaskCompletionSource? _idle;
+    private TaskCompletionSource? _wanted;
 
     public Backend Backend { get; } = backend;
 
@@ -57,4 +58,21 @@ internal sealed class BackendSlots(Backend backend)
         _idle = Busy == 0 ? null : _idle;
         return signal;
     }
+
+    /// <summary>Completes when the slots are wanted: somebody waits, or no more of them are free than taken.</summary>
+    public Task WhenWanted(bool isAwaited) => IsWanted(isAwaited)
+        ? Task.CompletedTask
+        : (_wanted ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
+
+    /// <summary>Completes <see cref="WhenWanted"/> if it is so; nothing else runs in the caller's lock.</summary>
+    public void TellWanted(bool isAwaited)
+    {
+        if (_wanted is { } wanted && IsWanted(isAwaited))
+        {
+            wanted.SetResult();
+            _wanted = null;
+        }
+    }
+
+    private bool IsWanted(bool isAwaited) => isAwaited || Free <= Taken;
 }

@@ -61,6 +61,10 @@ internal sealed class ModelQueue : IDisposable
         lock (_lock)
         {
             answer = TryAcquire_NeedsLock(ticket, out waiter, ref decisions);
+            foreach (var slots in _pool.Backends)
+            {
+                slots.TellWanted(_room.Count > 0);
+            }
         }
 
         _herald.Tell(decisions);
@@ -271,12 +275,13 @@ internal sealed class ModelQueue : IDisposable
         return left;
     }
 
-    /// <summary>True while more of a backend's slots are free than taken, and nobody waits.</summary>
-    public bool HasPlenty(BackendSlots slots)
+    /// <summary>Whether a backend's slots are wanted: somebody waits, or no more of them are free than taken.</summary>
+    /// <returns>All of its slots, and what is complete once they are wanted by a request that has come.</returns>
+    public (int Total, Task WhenWanted) Demand(BackendSlots slots)
     {
         lock (_lock)
         {
-            return _room.Count == 0 && slots.Free > slots.Taken;
+            return (slots.Total, slots.WhenWanted(_room.Count > 0));
         }
     }
 

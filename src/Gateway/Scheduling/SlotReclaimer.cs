@@ -13,20 +13,16 @@ internal interface ISlotCensus
 
 /// <summary>Watches slots that we gave up until their server has really let go of them: only then are they handed on.</summary>
 /// <remarks>
-/// A cancelled stream is let go with its next token as a rule, now and then only after a quarter of a second or more, a cancelled prompt after its batch,
-/// and a cancelled call that is no stream perhaps never, and later still when it is asked more than once a second. Hence a few quick looks and then a slow pace.
+/// A cancelled stream is let go with its next token, a cancelled prompt after its batch, and a cancelled call that is no stream perhaps never, and later still
+/// when it is asked more than once a second. Hence a few quick looks and then a slow pace.
 /// </remarks>
 internal sealed class SlotReclaimer(ISlotCensus census, TimeProvider time, ILogger<SlotReclaimer> logger)
 {
-    /// <summary>Between two looks, however many clients leave: a server with many slots has much to tell.</summary>
-    private static readonly TimeSpan LeastBetween = TimeSpan.FromMilliseconds(25);
+    /// <summary>Milliseconds before the first looks of a watch: 5, 15, 25, 40, 60, 100, 250 and 1,250 after its begin.</summary>
+    private static readonly int[] Quick = [5, 10, 10, 15, 20, 40, 150, 1000];
 
-    /// <summary>Waits before the first looks of a watch.</summary>
-    private static readonly TimeSpan[] Quick =
-        [TimeSpan.Zero, LeastBetween, LeastBetween, TimeSpan.FromMilliseconds(50), TimeSpan.FromMilliseconds(150), TimeSpan.FromSeconds(1)];
-
-    /// <summary>Looks in a second at a server that has plenty of free slots: one that comes back later is missed by nobody.</summary>
-    private const int MostAtEase = 5;
+    /// <summary>Looks in a second at a server that has plenty of free slots: all the quick ones for one client, and for many who leave no more than that.</summary>
+    private static readonly int MostAtEase = Quick.Length;
 
     private static readonly TimeSpan Slow = TimeSpan.FromSeconds(3);
     private static readonly TimeSpan AnswerWithin = TimeSpan.FromSeconds(2);
@@ -50,17 +46,18 @@ internal sealed class SlotReclaimer(ISlotCensus census, TimeProvider time, ILogg
         {
             while (!gone.IsCancellationRequested)
             {
-                var look = watching.NextLook();
-                var delay = look < Quick.Length ? Quick[look] : Slow;
-                if (delay > TimeSpan.Zero)
+                var (look, whenAsked) = watching.NextLook();
+                if (await IsSoonerAsync(whenAsked, WaitBefore(look), gone))
                 {
-                    await Task.Delay(delay, time, gone);
+                    (look, _) = watching.NextLook();
+                    await Task.Delay(WaitBefore(look), time, gone);
                 }
 
-                // Asked again and again: what was plenty may be scarce now.
-                while (watching.Pause(queue.HasPlenty(slots)) is var pause && pause > TimeSpan.Zero)
+                var (total, whenWanted) = queue.Demand(slots);
+                await IsSoonerAsync(whenWanted, watching.Ease, gone);
+                if (watching.Pause(total) is var pause && pause > TimeSpan.Zero)
                 {
-                    await Task.Delay(pause < LeastBetween ? pause : LeastBetween, time, gone);
+                    await Task.Delay(pause, time, gone);
                 }
 
                 watching.Looks();
@@ -80,6 +77,19 @@ internal sealed class SlotReclaimer(ISlotCensus census, TimeProvider time, ILogg
             watching.Stop();
             throw;
         }
+    }
+
+    /// <summary>Between two looks, however many clients leave: a server with many slots has much to tell.</summary>
+    private static TimeSpan LeastBetween(int slots) => TimeSpan.FromMilliseconds(10 + (slots / 20));
+
+    private static TimeSpan WaitBefore(int look) => look < Quick.Length ? TimeSpan.FromMilliseconds(Quick[look]) : Slow;
+
+    /// <summary>Waits for something, but no longer than this. True when it has come.</summary>
+    private async Task<bool> IsSoonerAsync(Task something, TimeSpan limit, CancellationToken gone)
+    {
+        await something.WaitAsync(limit, time, gone).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        gone.ThrowIfCancellationRequested();
+        return something.IsCompleted;
     }
 
     private async Task<(int? Busy, bool)?> TryCountAsync(Backend backend, bool tellOnce, CancellationToken gone)
@@ -113,33 +123,39 @@ internal sealed class SlotReclaimer(ISlotCensus census, TimeProvider time, ILogg
 
         private bool _isRunning;
         private int _look;
+        private TaskCompletionSource? _asked;
+
+        /// <summary>How long the next look may wait behind the last ones while nobody wants the slots.</summary>
+        public TimeSpan Ease => _lastLooks.Count == MostAtEase ? Left(_lastLooks.Peek(), TimeSpan.FromSeconds(1)) : TimeSpan.Zero;
 
         /// <summary>Asks for quick looks. True when nobody watches yet: the caller must.</summary>
         public bool Ask()
         {
+            TaskCompletionSource? asked;
+            bool isFirst;
             lock (_lock)
             {
                 _look = 0;
-                return !_isRunning && (_isRunning = true);
+                (asked, _asked) = (_asked, null);
+                isFirst = !_isRunning;
+                _isRunning = true;
             }
+
+            asked?.SetResult();
+            return isFirst;
         }
 
-        /// <summary>The number of the next look.</summary>
-        public int NextLook()
+        /// <summary>The number of the next look, and what completes when quick ones are asked for again.</summary>
+        public (int Look, Task WhenAsked) NextLook()
         {
             lock (_lock)
             {
-                return _look++;
+                return (_look++, (_asked ??= new TaskCompletionSource()).Task);
             }
         }
 
-        /// <summary>How long the next look must still wait behind the last ones.</summary>
-        public TimeSpan Pause(bool hasPlenty)
-        {
-            var pause = _lookedAt is { } last ? LeastBetween - time.GetElapsedTime(last) : TimeSpan.Zero;
-            var ease = hasPlenty && _lastLooks.Count == MostAtEase ? TimeSpan.FromSeconds(1) - time.GetElapsedTime(_lastLooks.Peek()) : TimeSpan.Zero;
-            return pause > ease ? pause : ease;
-        }
+        /// <summary>How long the next look must still wait behind the last one.</summary>
+        public TimeSpan Pause(int slots) => _lookedAt is { } last ? Left(last, LeastBetween(slots)) : TimeSpan.Zero;
 
         /// <summary>A look begins.</summary>
         public void Looks()
@@ -170,6 +186,12 @@ internal sealed class SlotReclaimer(ISlotCensus census, TimeProvider time, ILogg
             {
                 return _look > 0 && !(_isRunning = false);
             }
+        }
+
+        private TimeSpan Left(long since, TimeSpan wait)
+        {
+            var left = wait - time.GetElapsedTime(since);
+            return left > TimeSpan.Zero ? left : TimeSpan.Zero;
         }
     }
 }

@@ -10,7 +10,8 @@ namespace LlmGateway.Gateway.Tests.Scheduling;
 
 public sealed class SlotReclaimerTests
 {
-    private static readonly int[] Quick = [0, 25, 25, 50, 150, 1000];
+    private const int First = 5;
+    private static readonly int[] Quick = [First, 10, 10, 15, 20, 40, 150, 1000];
 
     private readonly FakeTimeProvider _time = new();
     private readonly FakeCensus _census = new();
@@ -23,15 +24,11 @@ public sealed class SlotReclaimerTests
     {
         using var queue = await AbandonedAsync();
         var start = _time.GetTimestamp();
-        foreach (var wait in new[] { 0, 25, 25, 50, 150, 1000, 3000, 3000, 3000 })
+        foreach (var wait in Quick.Concat([3000, 3000, 3000]))
         {
-            if (wait > 0)
-            {
-                _time.Advance(TimeSpan.FromMilliseconds(wait - 1));
-                Assert.False(_census.Looks.TryRead(out _));
-                _time.Advance(TimeSpan.FromMilliseconds(1));
-            }
-
+            _time.Advance(TimeSpan.FromMilliseconds(wait - 1));
+            Assert.False(_census.Looks.TryRead(out _));
+            _time.Advance(TimeSpan.FromMilliseconds(1));
             (await _census.LookAsync()).SetResult(1);
             await _census.AnsweredAsync();
         }
@@ -55,37 +52,41 @@ public sealed class SlotReclaimerTests
     public async Task Watch_UnansweredLook_IsSurvived(Type failure)
     {
         using var queue = await AbandonedAsync();
+        _time.Advance(TimeSpan.FromMilliseconds(First));
         (await _census.LookAsync()).SetException((Exception)Activator.CreateInstance(failure)!);
         await _census.AnsweredAsync();
-        _time.Advance(TimeSpan.FromMilliseconds(25));
+        _time.Advance(TimeSpan.FromMilliseconds(Quick[1]));
         (await _census.LookAsync()).SetResult(0);
-        (await queue.AcquireAsync(new QueueTicket(Asked.Of(Configured.Model())), Ct)).Dispose();
+        await LeaveAsync(queue);
     }
 
     [Fact]
     public async Task Watch_LookThatNeverEnds_IsGivenUpAfterTwoSeconds()
     {
         using var queue = await AbandonedAsync();
+        _time.Advance(TimeSpan.FromMilliseconds(First));
         _ = await _census.LookAsync();
         _time.Advance(TimeSpan.FromSeconds(2));
         await _census.AnsweredAsync();
-        _time.Advance(TimeSpan.FromMilliseconds(25));
+        _time.Advance(TimeSpan.FromMilliseconds(Quick[1]));
         (await _census.LookAsync()).SetResult(0);
-        (await queue.AcquireAsync(new QueueTicket(Asked.Of(Configured.Model())), Ct)).Dispose();
+        await LeaveAsync(queue);
     }
 
     [Fact]
     public async Task Watch_ServerThatDoesNotTell_OpensTheSlot()
     {
         using var queue = await AbandonedAsync();
+        _time.Advance(TimeSpan.FromMilliseconds(First));
         (await _census.LookAsync()).SetResult(null);
-        (await queue.AcquireAsync(new QueueTicket(Asked.Of(Configured.Model())), Ct)).Dispose();
+        await LeaveAsync(queue);
     }
 
     [Fact]
     public async Task Watch_BackendIsGone_Ends()
     {
         using var queue = await AbandonedAsync();
+        _time.Advance(TimeSpan.FromMilliseconds(First));
         _ = await _census.LookAsync();
         var gone = new TaskCompletionSource();
         using var registration = _backend.Gone.Register(gone.SetResult);
@@ -107,69 +108,72 @@ public sealed class SlotReclaimerTests
             await _census.AnsweredAsync();
         }
 
+        _time.Advance(TimeSpan.FromSeconds(1));
         _kept!.Dispose();
-        _time.Advance(TimeSpan.FromSeconds(3));
+        _time.Advance(TimeSpan.FromMilliseconds(First));
         (await _census.LookAsync()).SetResult(2);
         await _census.AnsweredAsync();
-        _time.Advance(TimeSpan.FromMilliseconds(25));
+        _time.Advance(TimeSpan.FromMilliseconds(Quick[1]));
         (await _census.LookAsync()).SetResult(0);
         (await queue.AcquireAsync(new QueueTicket(Asked.Of(Configured.Model(), slots: 2)), Ct)).Dispose();
         Assert.Equal(1, _census.MostAtOnce);
     }
 
-    [Fact]
-    public async Task Watch_NextClientLeavesAtOnce_LooksNoSoonerThanTheServerCanBearIt()
+    [Theory]
+    [InlineData(1, 10)]
+    [InlineData(300, 25)]
+    public async Task Watch_NextClientLeavesAtOnce_LooksNoSoonerThanTheServerCanBearIt(int slots, int leastBetween)
     {
-        using var queue = await AbandonedAsync();
+        using var queue = await AbandonedAsync(slots, each: slots);
+        _time.Advance(TimeSpan.FromMilliseconds(First));
         (await _census.LookAsync()).SetResult(0);
-        (await queue.AcquireAsync(new QueueTicket(Asked.Of(Configured.Model())), Ct)).Dispose();
-        _time.Advance(TimeSpan.FromMilliseconds(24));
+        await LeaveAsync(queue, slots);
+        _time.Advance(TimeSpan.FromMilliseconds(First));
+        _time.Advance(TimeSpan.FromMilliseconds(leastBetween - First - 1));
         Assert.False(_census.Looks.TryRead(out _));
 
         _time.Advance(TimeSpan.FromMilliseconds(1));
 
         (await _census.LookAsync()).SetResult(0);
-        (await queue.AcquireAsync(new QueueTicket(Asked.Of(Configured.Model())), Ct)).Dispose();
+        await LeaveAsync(queue, slots);
     }
 
     [Theory]
-    [InlineData(false, 1000)]
-    [InlineData(true, 525)]
-    public async Task Watch_ManyLeaveAServerWithPlentyOfSlots_LooksFiveTimesASecondUntilTheyAreWanted(bool areWanted, int nextLookAt)
+    [InlineData(0, 0)]
+    [InlineData(4, 1)]
+    [InlineData(1, 9)]
+    public async Task Watch_ManyLeaveAServerWithPlentyOfSlots_LooksEightTimesASecondUntilTheyAreWanted(int requests, int slotsOfEach)
     {
         const int Slots = 9;
         using var queue = await AbandonedAsync(Slots);
-        var now = 0;
-        for (; now < 125; now += 25)
+        for (var i = 0; i < Quick.Length; i++)
         {
+            _time.Advance(TimeSpan.FromMilliseconds(First));
             (await _census.LookAsync()).SetResult(0);
             await _census.AnsweredAsync();
+            _time.Advance(TimeSpan.FromMilliseconds(20));
             await LeaveAsync(queue);
-            _time.Advance(TimeSpan.FromMilliseconds(25));
         }
 
-        for (; now < nextLookAt; now += 25)
+        // The eight were at 5, 30, … and 180 ms; another one has left at 200.
+        _time.Advance(TimeSpan.FromMilliseconds(First));
+        _time.Advance(TimeSpan.FromMilliseconds(799));
+        Assert.False(_census.Looks.TryRead(out _));
+        for (var i = 0; i < requests; i++)
         {
-            if (areWanted && now == 500)
-            {
-                for (var i = 0; i < Slots / 2; i++)
-                {
-                    Assert.True((await queue.AcquireAsync(new QueueTicket(Asked.Of(Configured.Model())), Ct)).IsAcquired);
-                }
-            }
-
-            Assert.False(_census.Looks.TryRead(out _));
-            _time.Advance(TimeSpan.FromMilliseconds(25));
+            _ = queue.AcquireAsync(new QueueTicket(Asked.Of(Configured.Model(), slots: slotsOfEach)), Ct).AsTask();
         }
 
+        _time.Advance(TimeSpan.FromMilliseconds(requests > 0 ? 0 : 1));
         _ = await _census.LookAsync();
-
-        static async Task LeaveAsync(ModelQueue queue) => (await queue.AcquireAsync(new QueueTicket(Asked.Of(Configured.Model())), Ct)).Dispose();
     }
+
+    private static async Task LeaveAsync(ModelQueue queue, int slots = 1) =>
+        (await queue.AcquireAsync(new QueueTicket(Asked.Of(Configured.Model(), slots: slots)), Ct)).Dispose();
 
     private SlotLease? _kept;
 
-    private async Task<ModelQueue> AbandonedAsync(int slots = 1, int give = 1, int keep = 0)
+    private async Task<ModelQueue> AbandonedAsync(int slots = 1, int give = 1, int keep = 0, int each = 1)
     {
         var reclaimer = new SlotReclaimer(_census, _time, NullLogger<SlotReclaimer>.Instance);
         var queue = new ModelQueue(
@@ -177,7 +181,7 @@ public sealed class SlotReclaimerTests
         queue.Update(Servers.Snapshot(Servers.Entry(_backend, slots)));
         for (var i = 0; i < give; i++)
         {
-            var lease = await queue.AcquireAsync(new QueueTicket(Asked.Of(Configured.Model())), Ct);
+            var lease = await queue.AcquireAsync(new QueueTicket(Asked.Of(Configured.Model(), slots: each)), Ct);
             if (i < give - keep)
             {
                 lease.Dispose();
