@@ -17,8 +17,8 @@ internal abstract record Peer(string Name)
     /// <summary>The peer that the others are compared with.</summary>
     public const string Baseline = "nginx";
 
-    /// <summary>Load before the measured one: connections are open.</summary>
-    public virtual TimeSpan WarmUp => TimeSpan.FromSeconds(2);
+    /// <summary>True when its code is compiled as it runs: measured too soon, it is the start that is measured.</summary>
+    public virtual bool IsCompiledAsItRuns => false;
 
     /// <summary>Starts it in a folder of its own; null when clients go to the first backend directly.</summary>
     public abstract Task<ServerProcess?> StartAsync(PeerSetup setup, string folder, CancellationToken cancellationToken);
@@ -119,8 +119,7 @@ internal sealed record HaproxyPeer(string Program) : Peer("haproxy")
 /// <summary>A program of a few lines that knows nothing but where it listens and whom it asks.</summary>
 internal abstract record BarePeer(string Name) : Peer(Name)
 {
-    /// <summary>Until its code is compiled as well as it will be; sooner, the start is measured.</summary>
-    public override TimeSpan WarmUp => TimeSpan.FromSeconds(15);
+    public override bool IsCompiledAsItRuns => true;
 
     /// <summary>What to run.</summary>
     protected abstract string Program { get; }
@@ -148,8 +147,7 @@ internal sealed record BareKestrelPeer() : BarePeer("bare kestrel")
 /// <param name="Program">Null for what was built here.</param>
 internal sealed record GatewayPeer(string? Program) : Peer("gateway")
 {
-    /// <summary>Until its code is compiled as well as it will be; sooner, the start is measured.</summary>
-    public override TimeSpan WarmUp => TimeSpan.FromSeconds(15);
+    public override bool IsCompiledAsItRuns => true;
 
     /// <summary>The key that clients send to every peer: only the gateway looks at it.</summary>
     public const string Key = "sk-peers";

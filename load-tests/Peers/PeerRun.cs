@@ -6,8 +6,16 @@ using LlmGateway.LoadTests.Running;
 namespace LlmGateway.LoadTests.Peers;
 
 /// <summary>Measures peers in turns: each repeat has all of them, one after the other, so that a slow minute of the machine falls on all.</summary>
-internal sealed class PeerRun(IReadOnlyList<Peer> peers, IReadOnlyList<PeerCase> cases, int repeats, Action<string> log)
+/// <param name="peers">Who is measured.</param>
+/// <param name="cases">By what load.</param>
+/// <param name="repeats">How often.</param>
+/// <param name="warmUp">Load before the measured one, for peers whose code is compiled as they run.</param>
+/// <param name="log">Takes a line for each result.</param>
+internal sealed class PeerRun(IReadOnlyList<Peer> peers, IReadOnlyList<PeerCase> cases, int repeats, TimeSpan warmUp, Action<string> log)
 {
+    // The same for the others: connections are open.
+    private static readonly TimeSpan ShortWarmUp = TimeSpan.FromSeconds(2);
+
     private static readonly TimeSpan MemoryInterval = TimeSpan.FromMilliseconds(250);
 
     public async Task<IReadOnlyList<PeerResult>> RunAsync(CancellationToken cancellationToken)
@@ -38,7 +46,7 @@ internal sealed class PeerRun(IReadOnlyList<Peer> peers, IReadOnlyList<PeerCase>
         return results;
     }
 
-    private static async Task<PeerResult> MeasureAsync(Peer peer, PeerCase one, int repeat, CancellationToken cancellationToken)
+    private async Task<PeerResult> MeasureAsync(Peer peer, PeerCase one, int repeat, CancellationToken cancellationToken)
     {
         var folder = Directory.CreateTempSubdirectory("llmgateway-peer-").FullName;
         var backends = new List<ServerProcess>();
@@ -54,7 +62,7 @@ internal sealed class PeerRun(IReadOnlyList<Peer> peers, IReadOnlyList<PeerCase>
             using var client = new OpenAiClient(proxy?.Url ?? backends[0].Url, SpawnedGateway.Model, one.Scenario.Mix.Keys, isTextChecked: true, isConnectionNew: proxy is null && one.Scenario.Mix.StreamShare > 0);
             if (one.HasWarmUp)
             {
-                await new LoadRunner(one.Scenario.Lasting(peer.WarmUp) with { Seed = ~one.Scenario.Seed }, client, int.MaxValue).RunAsync(cancellationToken).ConfigureAwait(false);
+                await new LoadRunner(one.Scenario.Lasting(peer.IsCompiledAsItRuns ? warmUp : ShortWarmUp) with { Seed = ~one.Scenario.Seed }, client, int.MaxValue).RunAsync(cancellationToken).ConfigureAwait(false);
             }
 
             return await MeasureAsync(peer, one, repeat, proxy, client, cancellationToken).ConfigureAwait(false);

@@ -14,10 +14,15 @@ internal static class PeersCommand
         var nginx = new Option<string?>("--nginx") { Description = "nginx's program. Default: what eng/install-peers.sh brought." };
         var haproxy = new Option<string?>("--haproxy") { Description = "HAProxy's program, likewise." };
         var gateway = new Option<string?>("--gateway") { Description = "The gateway's program, for example a published one. Default: what was built here." };
+        var warmUp = new Option<double>("--warm-up")
+        {
+            Description = "Seconds of load before the measured one, for the peers that are compiled as they run (.NET): 200 streams a second take longer than thousands of requests.",
+            DefaultValueFactory = static _ => 15,
+        };
         var output = new Option<string?>("--out") { Description = "File for the tables, Markdown.", HelpName = "FILE" };
         var command = new Command("peers", "nginx, HAProxy, bare YARP, bare Kestrel and the gateway side by side: CPU, latency, memory, goodput, in one interleaved run.")
         {
-            repeats, cases, names, nginx, haproxy, gateway, output,
+            repeats, cases, names, nginx, haproxy, gateway, warmUp, output,
         };
         command.SetAction(async (result, cancellationToken) =>
         {
@@ -31,7 +36,7 @@ internal static class PeersCommand
                 ];
                 var peers = Chosen(all, static peer => peer.Name.Split(' ')[^1], result.GetValue(names), "--peer");
                 var startedAt = TimeProvider.System.GetUtcNow();
-                var results = await new PeerRun(peers, chosen, result.GetValue(repeats), Console.WriteLine).RunAsync(cancellationToken).ConfigureAwait(false);
+                var results = await new PeerRun(peers, chosen, result.GetValue(repeats), TimeSpan.FromSeconds(result.GetValue(warmUp)), Console.WriteLine).RunAsync(cancellationToken).ConfigureAwait(false);
                 var page = PeerReport.Render(results, chosen, startedAt, LoadTests.CommandLine.Machine());
                 Console.WriteLine();
                 Console.Write(page);

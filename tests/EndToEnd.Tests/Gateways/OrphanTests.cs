@@ -65,7 +65,7 @@ public sealed class OrphanTests : IDisposable
         await using var second = Start(config);
         await second.WaitForLineAsync(line => line.StartsWith(Ready, StringComparison.Ordinal), Ct, TimeSpan.FromSeconds(60));
         await Eventually.TrueAsync(() => !orphan.IsAlive, "the orphan to be gone", Ct, TimeSpan.FromSeconds(20));
-        Assert.Contains($"left pid {orphan.Pid} behind", second.Output, StringComparison.Ordinal);
+        await second.WaitForLineAsync(line => line.Contains($"left pid {orphan.Pid} behind", StringComparison.Ordinal), Ct);
         second.Signal(15);
         Assert.Equal(0, await second.WaitForExitAsync(Ct, TimeSpan.FromSeconds(30)));
     }
@@ -81,6 +81,7 @@ public sealed class OrphanTests : IDisposable
         await using var second = Start(config);
 
         Assert.Equal(78, await second.WaitForExitAsync(Ct, TimeSpan.FromSeconds(60)));
+        await second.WaitForOutputAsync(Ct);
         Assert.Contains("another gateway", second.Output, StringComparison.Ordinal);
         Assert.Contains(_folder.StateDirectory, second.Output, StringComparison.Ordinal);
         Assert.True(child.IsAlive);

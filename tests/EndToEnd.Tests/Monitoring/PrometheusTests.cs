@@ -87,7 +87,9 @@ public sealed partial class PrometheusTests
         var file = Path.Combine(folder.Path, "scrape.txt");
         await File.WriteAllTextAsync(file, text, Ct);
         await using var promtool = ChildProcess.Start("/bin/sh", ["-c", $"'{Program("promtool")}' check metrics < '{file}'"]);
-        Assert.True(await promtool.WaitForExitAsync(Ct) == 0 && promtool.Output.Length == 0, promtool.Output);
+        Assert.True(await promtool.WaitForExitAsync(Ct) == 0, promtool.Output);
+        await promtool.WaitForOutputAsync(Ct);
+        Assert.Empty(promtool.Output);
 
         using var request = new HttpRequestMessage(HttpMethod.Get, new Uri("metrics", UriKind.Relative)) { Headers = { { "Accept", "application/openmetrics-text; version=1.0.0" } } };
         using var response = await gateway.Management.SendAsync(request, Ct);
