@@ -1,3 +1,4 @@
+using System.Net.Sockets;
 using LlmGateway.Gateway.Backends;
 using LlmGateway.Gateway.Models;
 using LlmGateway.Gateway.Operations;
@@ -92,12 +93,25 @@ internal sealed class GatewayHost : IAsyncDisposable
         }
 
         await _data.Services.GetRequiredService<ModelKeeper>().PrepareAsync();
-        await _management.StartAsync(cancellationToken);
-        await _data.StartAsync(cancellationToken);
+        await BindAsync(_management, _options.Management.Listen, cancellationToken);
+        await BindAsync(_data, _options.Gateway.Listen, cancellationToken);
         await File.WriteAllTextAsync(UrlFile, ManagementUrls.First() + "\n", cancellationToken);
         _data.Services.GetRequiredService<BackgroundLook>().Start();
         _data.Services.GetRequiredService<ModelKeeper>().Start();
         _data.Services.GetRequiredService<ConfigurationWatch>();
+    }
+
+    private static async Task BindAsync(WebApplication server, IEnumerable<string> listen, CancellationToken cancellationToken)
+    {
+        try
+        {
+            await server.StartAsync(cancellationToken);
+        }
+        catch (SocketException e)
+        {
+            // Of an address in use the web server says which; not of one that is not ours, or not allowed.
+            throw new IOException($"Failed to bind to address {string.Join(", ", listen)}: {e.Message}.", e);
+        }
     }
 
     /// <summary>Reads the configuration file again and applies what differs.</summary>

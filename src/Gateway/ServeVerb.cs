@@ -34,7 +34,7 @@ internal static class ServeVerb
             {
                 await gateway.StartAsync(cancellationToken);
             }
-            catch (Exception e) when (e is IOException or System.Net.Sockets.SocketException)
+            catch (IOException e)
             {
                 await Console.Error.WriteLineAsync($"A listener could not bind: {e.Message} Free the address or choose another with --Gateway:Listen=… or --Management:Listen=….");
                 return ExitCodes.Unavailable;

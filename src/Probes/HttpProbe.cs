@@ -7,7 +7,7 @@ namespace LlmGateway.Probes;
 /// <summary>A GET; status 200 to 399 passes.</summary>
 internal sealed class HttpProbe : Probe
 {
-    /// <summary>What is read of an answer, so that its connection can be used again if the next try is soon; a longer one costs the connection.</summary>
+    /// <summary>What is read of an answer at most.</summary>
     private const int MaxDrainedBytes = 64 * 1024;
 
     private readonly HttpMessageInvoker _invoker;
@@ -31,21 +31,15 @@ internal sealed class HttpProbe : Probe
         var way = elsewhere && address.UnixSocketPath is not null ? BackendAddress.Remote(_uri) : address;
         var handler = BackendHandler.Create(way, options.Timeout, maxConnections: 1);
         handler.MaxResponseDrainSize = 0; // what is drained, we drain
-        if (options.Period >= BackendHandler.IdleTimeout)
-        {
-            // It would be too old for the next time: closed at once it costs no timers that look for it.
-            handler.PooledConnectionLifetime = TimeSpan.Zero;
-        }
 
+        // Each try has a connection of its own: on a kept one that the server has closed meanwhile, the handler would have to ask again.
+        handler.PooledConnectionLifetime = TimeSpan.Zero;
         handler.ConnectCallback = (context, cancellationToken) => ConnectOnceAsync(
             way.UnixSocketPath is { } path ? new UnixDomainSocketEndPoint(path) : context.DnsEndPoint, cancellationToken);
         _invoker = new(handler);
     }
 
-    /// <summary>
-    /// The handler asks again by itself when a connection ends without an answer. That is right for a kept one that the server has closed
-    /// meanwhile, and wrong for a new one: a server that hangs up is what a probe is there to find.
-    /// </summary>
+    /// <summary>The handler asks again by itself when a connection ends without an answer; but a server that hangs up is what a probe is there to find.</summary>
     private ValueTask<Stream> ConnectOnceAsync(EndPoint endpoint, CancellationToken cancellationToken) =>
         Interlocked.Increment(ref _connects) == 1
             ? BackendHandler.ConnectAsync(endpoint, cancellationToken)

@@ -150,25 +150,60 @@ public sealed class HttpProbeTests
     }
 
     [Theory]
-    [InlineData(60 * 1024, 1)]
-    [InlineData(1024 * 1024, 2)]
-    public async Task Check_Body_IsDrainedUpToALimitSoThatTheConnectionIsUsedAgain(int bytes, int connections)
+    [InlineData(100)]
+    [InlineData(2_000)]
+    public async Task Check_EachTry_HasAConnectionOfItsOwn(int period)
     {
-        await using var server = await StubServer.StartAsync(200, new string('x', bytes));
-        using var probe = Probe.Create(Patient with { Period = TimeSpan.FromSeconds(1) }, server.Address, null, TimeProvider.System);
-        await probe.CheckAsync(Ct);
-        await probe.CheckAsync(Ct);
-        Assert.Equal(connections, server.Requests.Select(request => request.Connection).Distinct().Count());
-    }
-
-    [Fact]
-    public async Task Check_NextTryIsTooFarAway_ClosesTheConnection()
-    {
-        await using var server = await StubServer.StartAsync(200);
-        using var probe = Probe.Create(Patient with { Period = BackendHandler.IdleTimeout }, server.Address, null, TimeProvider.System);
+        await using var server = await StubServer.StartAsync(200, new string('x', 1000));
+        using var probe = Probe.Create(Patient with { Period = TimeSpan.FromMilliseconds(period) }, server.Address, null, TimeProvider.System);
         await probe.CheckAsync(Ct);
         await probe.CheckAsync(Ct);
         Assert.Equal(2, server.Requests.Select(request => request.Connection).Distinct().Count());
+    }
+
+    [Fact]
+    public async Task Check_ServerHangsUpAfterAGoodAnswer_IsAskedOnceMoreOnly()
+    {
+        using var listener = new TcpListener(IPAddress.Loopback, 0);
+        listener.Start();
+        var connections = 0;
+        using var probe = Probe.Create(
+            Patient with { Period = TimeSpan.FromMilliseconds(100) }, BackendAddress.Tcp("127.0.0.1", ((IPEndPoint)listener.LocalEndpoint).Port), null, TimeProvider.System);
+        var serving = ServeAsync();
+        Assert.Equal(ProbeOutcome.Pass, (await probe.CheckAsync(Ct)).Outcome);
+        Assert.Equal(ProbeOutcome.Fail, (await probe.CheckAsync(Ct)).Outcome);
+        listener.Stop();
+        await serving;
+        Assert.Equal(2, connections);
+
+        // The first request is answered and its connection kept; whatever comes next, on that connection or a new one, is hung up on.
+        async Task ServeAsync()
+        {
+            try
+            {
+                while (true)
+                {
+                    var client = await listener.AcceptTcpClientAsync(Ct);
+                    var number = ++connections;
+                    _ = Task.Run(async () =>
+                    {
+                        using (client)
+                        {
+                            var stream = client.GetStream();
+                            if (await stream.ReadAsync(new byte[4096], Ct) > 0 && number == 1)
+                            {
+                                await stream.WriteAsync("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"u8.ToArray(), Ct);
+                                _ = await stream.ReadAsync(new byte[1], Ct);
+                            }
+                        }
+                    });
+                }
+            }
+            catch (Exception e) when (e is SocketException or ObjectDisposedException or OperationCanceledException)
+            {
+                // The listener was stopped.
+            }
+        }
     }
 
     internal static int ClosedPort()

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using LlmGateway.Probes;
 using LlmGateway.ProcessManager.Replicas;
 
 namespace LlmGateway.Gateway.Backends;
@@ -30,7 +31,11 @@ internal enum BackendCondition
 /// <param name="Replica">The supervisor's status, for a process of our own.</param>
 /// <param name="NotRoutableBecause">One sentence for a person, or null when it takes work.</param>
 internal sealed record BackendEntry(
-    string Name, BackendCondition Condition, Backend? Backend, int Slots, ReplicaStatus? Replica, string? NotRoutableBecause);
+    string Name, BackendCondition Condition, Backend? Backend, int Slots, ReplicaStatus? Replica, string? NotRoutableBecause)
+{
+    /// <summary>What the readiness probe of a remote says; of a process of our own its <see cref="Replica"/> tells.</summary>
+    public ProbeHealth Readiness { get; init; }
+}
 
 /// <summary>The backends of one model: immutable, read without locks.</summary>
 internal sealed record BackendSnapshot(string Model, ImmutableArray<BackendEntry> Entries)

@@ -139,7 +139,7 @@ internal sealed class RemoteBackends(Model model, BackendRegistry registry, IRep
 
     private void Report(Backend backend, int slots, ProbeHealth health, string? because) => registry.Report(
         _model.Name,
-        new BackendEntry(backend.Name, health == ProbeHealth.Healthy ? BackendCondition.Ready : BackendCondition.Coming, backend, slots, null, because));
+        new BackendEntry(backend.Name, health == ProbeHealth.Healthy ? BackendCondition.Ready : BackendCondition.Coming, backend, slots, null, because) { Readiness = health });
 
     /// <summary>One remote's place in the list.</summary>
     private sealed class Seat(Backend backend)

@@ -108,18 +108,16 @@ internal static class ConfigurationFile
     public static LoadedConfiguration Validated(string? path, GatewayOptions options, ImmutableArray<ConfigurationError> errors)
     {
         // A relation with a value that could not be read would only repeat the same complaint.
-        var relations = GatewayOptionsValidator.Validate(options).Where(relation => !errors.Any(error => Touch(error.Path, relation.Path)));
+        var relations = GatewayOptionsValidator.Validate(options).Where(relation =>
+            !errors.Any(error => relation.Beside.Add(relation.Path).Any(path => IsUnreadable(path, error.Path))));
         return new(path, options, [.. errors, .. relations], GatewayOptionsValidator.Warnings(options));
     }
 
-    /// <summary>True when one path lies within the other, or both in the same section.</summary>
-    private static bool Touch(string error, string relation) =>
-        error == relation
-        || relation.StartsWith(error + ":", StringComparison.Ordinal)
-        || error.StartsWith(relation + ":", StringComparison.Ordinal)
-        || (Section(error) is { Length: > 0 } section && section == Section(relation));
-
-    private static string Section(string path) => path[..Math.Max(0, path.LastIndexOf(':'))];
+    /// <summary>True when what could not be read is the option, a section that it is in, or an element of the list that it is.</summary>
+    private static bool IsUnreadable(string option, string error) =>
+        error == option
+        || option.StartsWith(error + ":", StringComparison.Ordinal)
+        || (error.StartsWith(option + ":", StringComparison.Ordinal) && error.AsSpan(option.Length + 1) is [>= '0' and <= '9', ..]);
 
     private static LoadedConfiguration Failed(string? path, string message) => new(path, new GatewayOptions(), [new("", null, message)], []);
 }

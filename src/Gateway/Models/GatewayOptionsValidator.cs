@@ -16,9 +16,16 @@ internal static partial class GatewayOptionsValidator
         [.. Listeners(options), .. Memory(options.Memory), .. Keys(options), .. options.Models.SelectMany(model => Model(model.Key, model.Value)), .. Names(options)];
 
     /// <summary>What is allowed but deserves a look.</summary>
-    public static ImmutableArray<string> Warnings(GatewayOptions options) => options.Gateway.Insecure && options.Keys.Count == 0
-        ? ["Gateway:Insecure with no Keys: whoever reaches the data listener may use every model"]
-        : [];
+    public static ImmutableArray<string> Warnings(GatewayOptions options) =>
+    [
+        .. options.Gateway.Insecure && options.Keys.Count == 0 ? ["Gateway:Insecure with no Keys: whoever reaches the data listener may use every model"] : Array.Empty<string>(),
+        .. options.Models.Where(model => model.Value.Kind != ModelKind.Remote && model.Value.Remotes.Count > 0)
+            .Select(model => $"Models:{model.Key}:Remotes: not used, only kind remote has remotes; set Kind to remote if they are meant"),
+    ];
+
+    /// <summary>True for a data listener that other machines reach while no API key is asked for and nobody has said that this is meant.</summary>
+    public static bool IsUnguarded(string url, GatewayOptions options) =>
+        ListenUrl.TryParse(url, out var parsed) && !parsed.IsLoopback && options.Keys.Count == 0 && !options.Gateway.Insecure;
 
     private static IEnumerable<ConfigurationError> Listeners(GatewayOptions options)
     {
@@ -37,11 +44,14 @@ internal static partial class GatewayOptionsValidator
                 }
                 else if (parsed.IsTls && (options.Gateway.Tls?.Certificate is null || options.Gateway.Tls.Key is null))
                 {
-                    yield return new("Gateway:Tls", null, $"{url} needs Certificate and Key, two PEM files");
+                    yield return new("Gateway:Tls", null, $"{url} needs Certificate and Key, two PEM files") { Beside = ["Gateway:Tls:Certificate", "Gateway:Tls:Key"] };
                 }
-                else if (section == "Gateway:Listen" && !parsed.IsLoopback && options.Keys.Count == 0 && !options.Gateway.Insecure)
+                else if (section == "Gateway:Listen" && IsUnguarded(url, options))
                 {
-                    yield return new(section, $"\"{url}\"", "other machines reach this address and no API key is configured: add one (llm-gateway key NAME), listen on 127.0.0.1, or set Gateway:Insecure to true");
+                    yield return new(section, $"\"{url}\"", "other machines reach this address and no API key is configured: add one (llm-gateway key NAME), listen on 127.0.0.1, or set Gateway:Insecure to true")
+                    {
+                        Beside = ["Keys", "Gateway:Insecure"],
+                    };
                 }
             }
         }
@@ -100,12 +110,12 @@ internal static partial class GatewayOptionsValidator
 
             if (options.Keys.Take(i).Any(other => other.Name == key.Name || string.Equals(other.Hash, key.Hash, StringComparison.OrdinalIgnoreCase)))
             {
-                yield return new(path, $"\"{key.Name}\"", "name or hash is used twice");
+                yield return new(path, $"\"{key.Name}\"", "name or hash is used twice") { Beside = [$"{path}:Name", $"{path}:Hash"] };
             }
 
             foreach (var model in key.Models.Where(model => model != "*" && !known.Contains(model)))
             {
-                yield return new($"{path}:Models", $"\"{model}\"", "no such model or alias");
+                yield return new($"{path}:Models", $"\"{model}\"", "no such model or alias") { Beside = ["Models", $"Models:{model}"] };
             }
         }
     }
@@ -140,18 +150,15 @@ internal static partial class GatewayOptionsValidator
     private static IEnumerable<ConfigurationError> Model(string name, ModelOptions model)
     {
         var path = $"Models:{name}";
+        ImmutableArray<string> kind = [$"{path}:Kind"];
         if (model.Kind == ModelKind.Command && string.IsNullOrWhiteSpace(model.Executable))
         {
-            yield return new($"{path}:Executable", null, "kind command needs a program to run");
+            yield return new($"{path}:Executable", null, "kind command needs a program to run") { Beside = kind };
         }
 
         if (model.Kind == ModelKind.Remote && model.Remotes.Count == 0)
         {
-            yield return new($"{path}:Remotes", null, "kind remote needs at least one { \"Url\": … }");
-        }
-        else if (model.Kind != ModelKind.Remote && model.Remotes.Count > 0)
-        {
-            yield return new($"{path}:Remotes", null, "only kind remote has remotes; set Kind to remote");
+            yield return new($"{path}:Remotes", null, "kind remote needs at least one { \"Url\": … }") { Beside = kind };
         }
 
         for (var i = 0; i < model.Remotes.Count; i++)
@@ -169,24 +176,27 @@ internal static partial class GatewayOptionsValidator
         var most = Math.Max(model.Replicas, model.Scale.MaxReplicas ?? 0);
         if (model.Kind != ModelKind.Remote && model.Transport == ProcessManager.Replicas.ReplicaTransport.Tcp && model.Ports.Count < most)
         {
-            yield return new($"{path}:Ports", $"\"{model.Ports}\"", $"{most} replicas need at least as many ports");
+            yield return new($"{path}:Ports", $"\"{model.Ports}\"", $"{most} replicas need at least as many ports")
+            {
+                Beside = [.. kind, $"{path}:Replicas", $"{path}:Scale:MaxReplicas", $"{path}:Transport"],
+            };
         }
 
         if (model.Scale.MaxReplicas is { } scaled)
         {
             if (model.Kind == ModelKind.Remote)
             {
-                yield return new($"{path}:Scale:MaxReplicas", $"{scaled}", "a remote has no processes of ours; only local kinds can be scaled");
+                yield return new($"{path}:Scale:MaxReplicas", $"{scaled}", "a remote has no processes of ours; only local kinds can be scaled") { Beside = kind };
             }
             else if (model.Replicas == 0 || scaled < model.Replicas)
             {
-                yield return new($"{path}:Scale:MaxReplicas", $"{scaled}", $"must not be less than Replicas ({model.Replicas}), and Replicas not less than 1");
+                yield return new($"{path}:Scale:MaxReplicas", $"{scaled}", $"must not be less than Replicas ({model.Replicas}), and Replicas not less than 1") { Beside = [$"{path}:Replicas"] };
             }
         }
 
         if (model.CpuAffinity && (model.Kind == ModelKind.Remote || !OperatingSystem.IsLinux()))
         {
-            yield return new($"{path}:CpuAffinity", "true", "only processes that the gateway runs on Linux can be kept on cores of their own");
+            yield return new($"{path}:CpuAffinity", "true", "only processes that the gateway runs on Linux can be kept on cores of their own") { Beside = kind };
         }
 
         foreach (var (section, parameter) in model.SetParams.Select(member => (nameof(model.SetParams), member.Key)).Concat(model.StripParams.Select(name => (nameof(model.StripParams), name))))
@@ -199,14 +209,14 @@ internal static partial class GatewayOptionsValidator
 
         if (model.Restart.MaxBackoff < model.Restart.InitialBackoff)
         {
-            yield return new($"{path}:Restart:MaxBackoff", Duration.Format(model.Restart.MaxBackoff), "must not be shorter than InitialBackoff");
+            yield return new($"{path}:Restart:MaxBackoff", Duration.Format(model.Restart.MaxBackoff), "must not be shorter than InitialBackoff") { Beside = [$"{path}:Restart:InitialBackoff"] };
         }
 
         if (model.Kind == ModelKind.Remote)
         {
             foreach (var key in new[] { (model.Probes.Startup, "Startup"), (model.Probes.Liveness, "Liveness") }.Where(probe => probe.Item1 is not null))
             {
-                yield return new($"{path}:Probes:{key.Item2}", null, "a remote has a readiness probe only: its process is somebody else's");
+                yield return new($"{path}:Probes:{key.Item2}", null, "a remote has a readiness probe only: its process is somebody else's") { Beside = kind };
             }
         }
 
@@ -232,11 +242,11 @@ internal static partial class GatewayOptionsValidator
 
         if (probe.Kind == ProbeKind.Exec && (probe.Command is not { Count: > 0 } || string.IsNullOrWhiteSpace(probe.Command[0])))
         {
-            yield return new($"{path}:Command", null, "kind exec needs a command: [\"program\", \"argument\", …]");
+            yield return new($"{path}:Command", null, "kind exec needs a command: [\"program\", \"argument\", …]") { Beside = [$"{path}:Kind"] };
         }
         else if (probe.Kind != ProbeKind.Exec && probe.Command is { Count: > 0 })
         {
-            yield return new($"{path}:Command", null, "only kind exec runs a command; set Kind to exec");
+            yield return new($"{path}:Command", null, "only kind exec runs a command; set Kind to exec") { Beside = [$"{path}:Kind"] };
         }
 
         if (isLiveness && probe.SuccessThreshold is > 1)

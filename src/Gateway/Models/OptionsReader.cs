@@ -15,6 +15,9 @@ namespace LlmGateway.Gateway.Models;
 /// <param name="Message">What is wrong and what would be right.</param>
 internal sealed record ConfigurationError(string Path, string? Value, string Message)
 {
+    /// <summary>Paths of the other options that it is about: with one of them unreadable there is nothing to complain of yet.</summary>
+    public ImmutableArray<string> Beside { get; init; } = [];
+
     public override string ToString() => (Path, Value) switch
     {
         ("", _) => Message,

@@ -16,6 +16,7 @@ internal sealed class ManagementToken
     /// <exception cref="IOException">The file can't be read or made, or is empty.</exception>
     public static ManagementToken LoadOrCreate(string path)
     {
+        path = System.IO.Path.GetFullPath(path);
         if (!File.Exists(path))
         {
             Directory.CreateDirectory(System.IO.Path.GetDirectoryName(path)!);

@@ -14,16 +14,21 @@ internal sealed class RequestList(RequestLedger ledger, EventFeed feed)
     public void Map(IEndpointRouteBuilder endpoints, string[] read)
     {
         endpoints.MapMethods("/api/requests", read, (int? limit) => Results.Json(Report(limit ?? 100), StatusReport.Json));
-        endpoints.MapPost("/api/requests/{id}/cancel", (HttpContext context, string id) =>
+        endpoints.MapPost("/api/requests/{id}/cancel", async Task<IResult> (HttpContext context, string id, bool? wait) =>
         {
-            var count = ledger.Cancel(id);
-            if (count == 0)
+            var ends = ledger.Cancel(id);
+            if (ends.IsEmpty)
             {
                 return new ApiErrorResult(new ApiError(404, "unknown_request", "No request of that id is in the gateway; it may have ended."));
             }
 
-            feed.Publish(EventKind.Command, "gateway", $"{count} request{(count == 1 ? " was" : "s were")} cancelled by {context.Features.Get<Operator>()}.");
-            return Results.Json(new { cancelled = count }, statusCode: StatusCodes.Status202Accepted);
+            feed.Publish(EventKind.Command, "gateway", $"{ends.Length} request{(ends.Length == 1 ? " was" : "s were")} cancelled by {context.Features.Get<Operator>()}.");
+            if (wait == true)
+            {
+                await Task.WhenAll(ends).WaitAsync(context.RequestAborted);
+            }
+
+            return Results.Json(new { cancelled = ends.Length }, statusCode: wait == true ? StatusCodes.Status200OK : StatusCodes.Status202Accepted);
         });
     }
 

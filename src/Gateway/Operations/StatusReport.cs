@@ -79,7 +79,7 @@ internal sealed record ReplicaReport(
     long? EstimatedBytes,
     SlotReport Slots,
     BreakerState Breaker,
-    ProbeSummary? Probes,
+    ProbeSummary Probes,
     int? RestartsInWindow,
     int? MaxRestarts,
     ExitReport? LastExit,

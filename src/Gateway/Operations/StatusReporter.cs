@@ -7,6 +7,8 @@ using LlmGateway.Gateway.Requests;
 using LlmGateway.Gateway.Scaling;
 using LlmGateway.Gateway.Scheduling;
 using LlmGateway.Gateway.Scheduling.Breaking;
+using LlmGateway.Probes;
+using LlmGateway.ProcessManager.Replicas;
 using LlmGateway.ProcessManager.Sampling;
 
 namespace LlmGateway.Gateway.Operations;
@@ -118,7 +120,7 @@ internal sealed class StatusReporter(
             model.IsLocal && keeper.Estimates.TryGetValue(model.Name, out var size) ? size.Ram + size.Gpu : null,
             new SlotReport(replica?.Slots ?? entry.Slots, slots?.Busy ?? 0, (slots?.Quarantined ?? 0) + (replica?.LeakedSlots ?? 0), slots?.Usable ?? 0),
             queue.Breakers.FirstOrDefault(breaker => breaker.Backend == entry.Name)?.State ?? BreakerState.Closed,
-            replica?.Probes,
+            replica?.Probes ?? ProbesOf(entry.Readiness),
             replica?.RestartsInWindow,
             replica is null ? null : model.Options.Restart.MaxRestarts,
             withLogs ? replica?.LastExit : replica?.LastExit is { } exit ? exit with { Log = [] } : null,
@@ -126,6 +128,12 @@ internal sealed class StatusReporter(
             slots?.LimitedBecause,
             replica?.NextTryAt);
     }
+
+    /// <summary>A remote has a readiness probe only.</summary>
+    private static ProbeSummary ProbesOf(ProbeHealth readiness) => ProbeSummary.Unknown with
+    {
+        Readiness = readiness switch { ProbeHealth.Healthy => "passing", ProbeHealth.Unhealthy => "failing", _ => "unknown" },
+    };
 
     /// <summary>How long a living process of ours has had nothing to do; null for others.</summary>
     private TimeSpan? IdleTime(BackendEntry entry, SlotStatus? slots)

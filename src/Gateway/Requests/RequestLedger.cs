@@ -46,17 +46,8 @@ internal sealed class RequestLedger(EventBursts bursts, TimeProvider time)
     }
 
     /// <summary>Ends those that carry an id, as if their clients had left.</summary>
-    /// <returns>How many; clients may use one id twice.</returns>
-    public int Cancel(string id)
-    {
-        var found = _open.Values.Where(one => one.Facts.Id == id).ToArray();
-        foreach (var one in found)
-        {
-            one.Cancel();
-        }
-
-        return found.Length;
-    }
+    /// <returns>For each, what is complete once it is out of the gateway; clients may use one id twice.</returns>
+    public ImmutableArray<Task> Cancel(string id) => [.. _open.Values.Where(one => one.Facts.Id == id).ToArray().Select(one => one.CancelAsync())];
 
     /// <summary>A request went back to its place in the queue because its backend failed it.</summary>
     internal void Requeued(RequestFacts facts) => bursts.Count(EventKind.Reschedule, facts.Backend ?? facts.Model, "a request goes back to its place in the queue, its backend failed it");

@@ -18,6 +18,8 @@ internal sealed class RequestProgress(InferenceRequest request, long number, Dat
     private int? _status;
     private int _pieces;
     private int _taken;
+    private bool _isOut;
+    private TaskCompletionSource? _whenOut;
 
     /// <summary>Counts the requests of this run.</summary>
     public long Number => number;
@@ -111,10 +113,29 @@ internal sealed class RequestProgress(InferenceRequest request, long number, Dat
         }
     }
 
-    /// <summary>Ends it as if its client had left.</summary>
-    public void Cancel() => cancel();
+    /// <summary>Ends it as if its client had left. Completes when it is out of the gateway.</summary>
+    public Task CancelAsync()
+    {
+        Task isOut;
+        lock (_lock)
+        {
+            isOut = _isOut ? Task.CompletedTask : (_whenOut ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
+        }
 
-    public void Dispose() => ledger.Close(this);
+        cancel();
+        return isOut;
+    }
+
+    public void Dispose()
+    {
+        ledger.Close(this);
+        lock (_lock)
+        {
+            _isOut = true;
+        }
+
+        _whenOut?.TrySetResult();
+    }
 }
 
 /// <summary>How far a request has come.</summary>

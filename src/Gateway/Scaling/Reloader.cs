@@ -72,6 +72,15 @@ internal sealed class Reloader(LoadedConfiguration first, LiveCatalogue live, Mo
     private LoadedConfiguration Read(out ModelCatalogue? catalogue)
     {
         var next = Path is { } path ? ConfigurationFile.Load(path, first.Overrides) : first;
+        if (next.Errors.IsEmpty && first.Options.Gateway.Listen.FirstOrDefault(url => GatewayOptionsValidator.IsUnguarded(url, next.Options)) is { } open)
+        {
+            // A new Listen waits for the next start, keys do not.
+            next = next with
+            {
+                Errors = [new("Keys", "[]", $"the gateway listens on {open} until its next start, where other machines reach it: keep a key until then, or set Gateway:Insecure to true")],
+            };
+        }
+
         catalogue = next.Errors.IsEmpty ? new ModelCatalogue(next.Options) : null;
         return next;
     }

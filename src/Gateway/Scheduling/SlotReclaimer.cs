@@ -18,8 +18,8 @@ internal interface ISlotCensus
 /// </remarks>
 internal sealed class SlotReclaimer(ISlotCensus census, TimeProvider time, ILogger<SlotReclaimer> logger)
 {
-    /// <summary>Milliseconds before the first looks of a watch: 5, 15, 25, 40, 60, 100, 250 and 1,250 after its begin.</summary>
-    private static readonly int[] Quick = [5, 10, 10, 15, 20, 40, 150, 1000];
+    /// <summary>Milliseconds before the first looks of a watch: at once, and 10, 20, 35, 60, 100, 250 and 1,250 after its begin.</summary>
+    private static readonly int[] Quick = [0, 10, 10, 15, 25, 40, 150, 1000];
 
     /// <summary>Looks in a second at a server that has plenty of free slots: all the quick ones for one client, and for many who leave no more than that.</summary>
     private static readonly int MostAtEase = Quick.Length;

@@ -149,6 +149,7 @@ internal sealed class ReplicaSet : IReplicaSet
         var old = _seats[index];
         if (old.Revision == options.Revision)
         {
+            old.Supervisor.Adopt(options);
             if (old.IsEnding)
             {
                 // It was on its way out when this revision was wanted again.

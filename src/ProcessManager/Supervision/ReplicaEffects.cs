@@ -19,6 +19,9 @@ internal sealed class ReplicaEffects(
 
     private readonly string _backend = $"{options.Model}/{index.ToString(CultureInfo.InvariantCulture)}";
 
+    /// <summary>Newer options, which differ from the first ones in nothing that a process is made of.</summary>
+    private ReplicaSetOptions? _adopted;
+
     /// <summary>At most two: one that ends and one that begins. Only the supervisor's loop touches it.</summary>
     private readonly Dictionary<int, Generation> _generations = [];
 
@@ -28,6 +31,9 @@ internal sealed class ReplicaEffects(
     /// <summary>The command's files as they were at the last launch, and at the last look since.</summary>
     private ImmutableArray<string> _filesAtLaunch;
     private ImmutableArray<string> _filesAtLastLook;
+
+    /// <summary>Takes over options of the same revision.</summary>
+    public void Adopt(ReplicaSetOptions options) => Volatile.Write(ref _adopted, options);
 
     public void Start(Effect effect)
     {
@@ -276,7 +282,7 @@ internal sealed class ReplicaEffects(
     {
         using var senses = new LivenessSenses(_backend, generation.Number, generation.Child!, generation.Process!, traffic, around.Samples, progress.Timeout);
         var watch = new LivenessWatch(
-            generation.Number, index, progress, LivenessLimits.Of(options, progress), pool, senses, around.Time, around.Random,
+            generation.Number, index, progress, () => LivenessLimits.Of(Volatile.Read(ref _adopted) ?? options, progress), pool, senses, around.Time, around.Random,
             around.Metrics?.Counting(_backend, "liveness", _ => { }), post);
         try
         {

@@ -14,7 +14,7 @@ internal sealed class Supervisor : IAsyncDisposable
 {
     private const int MailboxSize = 1024;
     private readonly Channel<Mail> _mailbox = Channel.CreateBounded<Mail>(new BoundedChannelOptions(MailboxSize) { SingleReader = true });
-    private readonly ReplicaSetOptions _options;
+    private ReplicaSetOptions _options;
     private readonly int _index;
     private readonly ReplicaSurroundings _around;
     private readonly ReplicaEffects _effects;
@@ -41,6 +41,13 @@ internal sealed class Supervisor : IAsyncDisposable
     public OutputRing Output { get; }
 
     public ReplicaStatus Status => Volatile.Read(ref _status);
+
+    /// <summary>Takes over options that ask for no other process, such as how long a drain may take: they hold from now on.</summary>
+    public void Adopt(ReplicaSetOptions options)
+    {
+        Volatile.Write(ref _options, options);
+        _effects.Adopt(options);
+    }
 
     /// <summary>Asks, and completes when it has been carried out.</summary>
     public async Task CommandAsync(ReplicaVerb verb, CancellationToken cancellationToken)
@@ -119,7 +126,7 @@ internal sealed class Supervisor : IAsyncDisposable
         var replica = new Replica();
         await foreach (var mail in _mailbox.Reader.ReadAllAsync())
         {
-            var now = new Circumstances(_options, _around.Time.GetElapsedTime(_born), _around.Time.GetUtcNow(), _around.Random());
+            var now = new Circumstances(Volatile.Read(ref _options), _around.Time.GetElapsedTime(_born), _around.Time.GetUtcNow(), _around.Random());
             if (mail is { Done: { } done, Event: SupervisorEvent.Asked asked })
             {
                 _waiters.Add(new(asked.Verb, replica.Generation, done));

@@ -56,7 +56,8 @@ public sealed class BackendKindTests
                 "Probes": { "Readiness": { "Period": "100ms", "FailureThreshold": 1 } } } } }
             """,
             Ct);
-        await gateway.UntilReadyAsync(Ct);
+        var ready = await gateway.UntilReadyAsync(Ct);
+        Assert.Equal(("unknown", "passing", "unknown"), (ready.Replica("far/0").Probes!.Startup, ready.Replica("far/0").Probes!.Readiness, ready.Replica("far/0").Probes!.Liveness));
         var answers = await gateway.Data.StreamAllAsync(10, "far", 5, Ct);
         Assert.All(answers, answer => Assert.True(answer.IsWhole, answer.ToString()));
         Assert.Equal(0, (await first.GetStateAsync(Ct)).DeferredPeak);
@@ -64,6 +65,7 @@ public sealed class BackendKindTests
         await first.DisposeAsync();
         var gone = await gateway.UntilAsync(status => status.Replica("far/0").State == "not_ready", "the remote to be missed", Ct);
         Assert.NotNull(gone.Replica("far/0").NotRoutableBecause);
+        Assert.Equal("failing", gone.Replica("far/0").Probes!.Readiness);
         using var unready = await gateway.Management.GetAsync(new Uri("readyz", UriKind.Relative), Ct);
         Assert.Equal(HttpStatusCode.ServiceUnavailable, unready.StatusCode);
         var waiting = gateway.Data.StreamAllAsync(3, "far", 5, Ct);

@@ -115,6 +115,35 @@ public sealed class CommandLineTests
         Assert.DoesNotContain(CommandLines(), line => line.Contains(name, StringComparison.Ordinal));
     }
 
+    [Theory(Timeout = Limit)]
+    [InlineData("Gateway:Listen")]
+    [InlineData("Management:Listen")]
+    public async Task Listener_AddressOfAnotherMachine_Is69AndNamesIt(string listener)
+    {
+        // Of the range that documents use: no machine has it.
+        const string Address = "http://192.0.2.1:18080";
+        using var folder = new GatewayFolder();
+        var file = folder.Write("""{ "Gateway": { "Insecure": true }, "Models": { "m": { "Kind": "simulator" } } }""");
+
+        var (exit, output) = await RunAsync(["--config", file, $"--{listener}={Address}"]);
+
+        Assert.Equal(Unavailable, exit);
+        Assert.Contains($"Failed to bind to address {Address}: ", output, StringComparison.Ordinal);
+        Assert.DoesNotContain("   at ", output, StringComparison.Ordinal);
+    }
+
+    [Fact(Timeout = Limit)]
+    public async Task Management_TokenFileWithoutAFolder_IsMadeInTheWorkingDirectory()
+    {
+        using var folder = new GatewayFolder();
+        var file = folder.Write("""{ "Management": { "TokenFile": "my.token" }, "Models": { "m": { "Kind": "simulator" } } }""");
+        await using var gateway = ChildProcess.Start(GatewayProcess.Executable, ["--config", file], workingDirectory: folder.Path);
+        await gateway.WaitForLineAsync(line => line.Contains("management", StringComparison.Ordinal), Ct, TimeSpan.FromSeconds(40));
+        Assert.True(File.Exists(Path.Combine(folder.Path, "my.token")));
+        gateway.Signal(15);
+        Assert.Equal(0, await gateway.WaitForExitAsync(Ct, TimeSpan.FromSeconds(40)));
+    }
+
     [Fact(Timeout = Limit)]
     public async Task Check_ValidConfiguration_PrintsThePlanWithTheFinalCommandLines()
     {

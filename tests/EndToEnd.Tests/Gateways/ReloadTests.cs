@@ -1,4 +1,5 @@
 using System.Net;
+using System.Security.Cryptography;
 using LlmGateway.TestKit;
 using LlmGateway.TestKit.Gateways;
 
@@ -96,6 +97,57 @@ public sealed class ReloadTests
         gateway.Configure(Good);
         await gateway.UntilAsync(status => status.Gateway.Config.Errors.Count == 0, "the mended file to be taken", Ct);
         Assert.Equal(before.Replicas.Single().Pid, (await gateway.StatusAsync(Ct)).Replicas.Single().Pid);
+    }
+
+    [Fact(Timeout = Limit)]
+    public async Task Reload_LastKeyOfAListenerThatOthersReach_IsNotTakenAway()
+    {
+        static string With(string listen, string gateway, string keys) => $$"""
+            { "Gateway": { "Listen": "http://{{listen}}:0" {{gateway}} }, "Keys": [{{keys}}], "Models": { "m": { "Kind": "simulator" } } }
+            """;
+        var hash = Convert.ToHexStringLower(SHA256.HashData("sk-of-the-team"u8));
+        await using var gateway = await GatewayProcess.StartAsync(With("0.0.0.0", "", $$"""{ "Name": "team", "Hash": "sha256:{{hash}}" }"""), Ct);
+        await gateway.UntilReadyAsync(Ct);
+
+        // The new address would come with the next start only, the keys would be gone now.
+        gateway.Configure(With("127.0.0.1", "", ""));
+        using (var refused = await gateway.Management.PostAsync(new Uri("api/reload?wait=true", UriKind.Relative), null, Ct))
+        {
+            Assert.Equal(HttpStatusCode.UnprocessableEntity, refused.StatusCode);
+            Assert.StartsWith("Keys", (string?)Assert.Single((await refused.JsonAsync(Ct))["errors"]!.AsArray()), StringComparison.Ordinal);
+        }
+
+        using var stranger = new HttpClient { BaseAddress = new UriBuilder(gateway.DataUrl) { Host = "127.0.0.1" }.Uri };
+        using (var answer = await stranger.ChatAsync("m", 1, Ct))
+        {
+            Assert.Equal(HttpStatusCode.Unauthorized, answer.StatusCode);
+        }
+
+        gateway.Configure(With("127.0.0.1", ", \"Insecure\": true", ""));
+        (await gateway.Management.PostAsync(new Uri("api/reload?wait=true", UriKind.Relative), null, Ct)).EnsureSuccessStatusCode().Dispose();
+        using var meant = await stranger.ChatAsync("m", 1, Ct);
+        Assert.Equal(HttpStatusCode.OK, meant.StatusCode);
+    }
+
+    [Fact(Timeout = Limit)]
+    public async Task Reload_ShorterDrain_HoldsForReplicasThatRun()
+    {
+        static string With(string drain) => $$"""
+            { "Gateway": { "DrainTimeout": "{{drain}}" }, "Models": { "m": { "Kind": "simulator", "Args": ["--sim-token-rate", "5"] } } }
+            """;
+        await using var gateway = await GatewayProcess.StartAsync(With("30m"), Ct);
+        var before = await gateway.UntilReadyAsync(Ct);
+        using var stream = await gateway.Data.StreamAsync("m", 3000, Ct);
+        await stream.ReadAsync(1, Ct);
+
+        gateway.Configure(With("100ms"));
+        (await gateway.Management.PostAsync(new Uri("api/reload?wait=true", UriKind.Relative), null, Ct)).EnsureSuccessStatusCode().Dispose();
+        Assert.Equal(before.Replicas.Single().Pid, (await gateway.StatusAsync(Ct)).Replicas.Single().Pid);
+        (await gateway.Management.PostAsync(new Uri("api/replicas/m/0/restart?wait=true", UriKind.Relative), null, Ct)).EnsureSuccessStatusCode().Dispose();
+
+        Assert.NotEqual(before.Replicas.Single().Pid, (await gateway.StatusAsync(Ct)).Replicas.Single().Pid);
+        await stream.ReadToEndAsync(Ct);
+        Assert.True(stream.IsBrokenHonestly, stream.ToString());
     }
 
     [Fact(Timeout = Limit)]

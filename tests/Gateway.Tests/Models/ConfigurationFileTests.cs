@@ -32,6 +32,7 @@ public sealed class ConfigurationFileTests
                   "Kind": "llama-server",            // llama-server | simulator | command | remote
                   "Executable": "llama-server", "Args": ["-m", "models/qwen3-8b.gguf"], "Environment": {}, "WorkingDirectory": null,
                   "Replicas": 2, "Slots": 4, "Transport": "tcp" /* or "unix" */, "Ports": "18100-18199",
+                  "Remotes": [ { "Url": "http://10.0.0.7:8080", "Slots": 4, "KeyFile": null } ],
                   "Load": "eager" /* or "on-demand" */, "IdleTimeout": null, "Group": null, "MemoryBytes": null,
                   "Queue": {}, "Timeouts": { "Connect": "2s", "FirstToken": "600s" /* from the grant */, "BetweenTokens": "60s", "Total": "1h" },
                   "Probes": {
@@ -44,8 +45,7 @@ public sealed class ConfigurationFileTests
                   "Breaker": { "FailureRatio": 0.5, "MinimumThroughput": 10, "Window": "30s", "BreakDuration": "5s" /* doubling to 60 s */ },
                   "Retry":   { "MaxAttempts": 2 /* the first one counts */, "BudgetRatio": 0.2 },
                   "SlowStart": "10s", "StopTimeout": "10s", "SetParams": {}, "StripParams": []
-                },
-                "far": { "Kind": "remote", "Remotes": [ { "Url": "http://10.0.0.7:8080", "Slots": 4, "KeyFile": null } ] }
+                }
               }
             }
             """);
@@ -93,7 +93,7 @@ public sealed class ConfigurationFileTests
         var errors = loaded.Errors.ToDictionary(error => error.Path);
         Assert.Equal(
             [
-                "Gateway:DrainTimeout", "Gateway:Insecure", "Gateway:MaxConcurrentRequests", "Gateway:MaxRequestBody", "Gatway", "Keys:0:Weight", "Keys:1",
+                "Gateway:DrainTimeout", "Gateway:Insecure", "Gateway:MaxConcurrentRequests", "Gateway:MaxRequestBody", "Gatway", "Keys:0:Hash", "Keys:0:Name", "Keys:0:Weight", "Keys:1",
                 "Models:a:Args", "Models:a:Kind", "Models:a:Ports", "Models:a:Replicas", "Models:a:Restart:MaxBackoff", "Models:a:Slot", "Models:a:Slots",
             ],
             errors.Keys.Order(StringComparer.Ordinal));
@@ -119,6 +119,36 @@ public sealed class ConfigurationFileTests
         Assert.Equal(
             ["Gateway:MaxRequestBody", "Keys:0:Hash", "Keys:0:Name", "Models:a:Slots", "Models:b:Executable", "Models:c d"],
             loaded.Errors.Select(error => error.Path).Order(StringComparer.Ordinal));
+    }
+
+    [Fact]
+    public void Parse_RelationBesideUnreadableOptions_IsReportedUnlessItIsAboutThem()
+    {
+        var loaded = Parse("""
+            {
+              "Gateway": { "Listen": "http://0.0.0.0:8080", "DrainTimeout": "soon" },
+              "Models": {
+                "a": { "Kind": "command", "Slot": 1, "Slots": 0, "Replicas": 2, "Ports": "10-10", "Aliases": ["b"] },
+                "b": { "Replicas": "many", "Ports": "10-10", "Kind": "lama-server", "Restart": { "InitialBackoff": "now", "MaxBackoff": "100ms" } },
+                "c d": { "Slot": 1 }
+              }
+            }
+            """);
+
+        Assert.Equal(
+            [
+                "Gateway:DrainTimeout", "Gateway:Listen", "Models:a:Executable", "Models:a:Ports", "Models:a:Slot", "Models:a:Slots",
+                "Models:b", "Models:b:Kind", "Models:b:Replicas", "Models:b:Restart:InitialBackoff", "Models:c d", "Models:c d:Slot",
+            ],
+            loaded.Errors.Select(error => error.Path).Order(StringComparer.Ordinal));
+    }
+
+    [Fact]
+    public void Parse_RemotesOfALocalModel_AreAllowedAndSaidToBeUnused()
+    {
+        var loaded = Parse("""{"Models":{"a":{"Remotes":[{"Url":"http://x"}]},"b":{"Kind":"remote","Remotes":[{"Url":"http://x"}]}}}""");
+        Assert.Empty(loaded.Errors);
+        Assert.StartsWith("Models:a:Remotes: not used", Assert.Single(loaded.Warnings), StringComparison.Ordinal);
     }
 
     [Theory]
@@ -226,7 +256,6 @@ public sealed class ConfigurationFileTests
     [InlineData("""{"Models":{"a":{"Kind":"remote","Remotes":[{"Url":"http://x"}],"Scale":{"MaxReplicas":2}}}}""", "Models:a:Scale:MaxReplicas")]
     [InlineData("""{"Models":{"a":{"Restart":{"InitialBackoff":"10s","MaxBackoff":"9s"}}}}""", "Models:a:Restart:MaxBackoff")]
     [InlineData("""{"Models":{"a":{"Kind":"remote"}}}""", "Models:a:Remotes")]
-    [InlineData("""{"Models":{"a":{"Remotes":[{"Url":"http://x"}]}}}""", "Models:a:Remotes")]
     [InlineData("""{"Models":{"a":{"Kind":"remote","Remotes":[{"Url":"x"}]}}}""", "Models:a:Remotes:0:Url")]
     [InlineData("""{"Models":{"a":{"Kind":"remote","Remotes":[{"Url":"http://u:p@x"}]}}}""", "Models:a:Remotes:0:Url")]
     [InlineData("""{"Models":{"a":{"Kind":"remote","Remotes":[{"Url":"http://x","KeyFile":"/no/such/file"}]}}}""", "Models:a:Remotes:0:KeyFile")]

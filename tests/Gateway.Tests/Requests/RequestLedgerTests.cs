@@ -59,11 +59,16 @@ public sealed class RequestLedgerTests : IDisposable
     {
         var cancelled = 0;
         var request = Request();
-        _ledger.Enter(request, () => cancelled++);
-        _ledger.Enter(request, () => cancelled++);
-        Assert.Equal(0, _ledger.Cancel("another"));
-        Assert.Equal(2, _ledger.Cancel(request.Id));
+        var first = _ledger.Enter(request, () => cancelled++);
+        var second = _ledger.Enter(request, () => cancelled++);
+        Assert.Empty(_ledger.Cancel("another"));
+        var ends = _ledger.Cancel(request.Id);
         Assert.Equal(2, cancelled);
+        first.Dispose();
+        Assert.Equal([true, false], ends.Select(end => end.IsCompleted));
+        second.Dispose();
+        Assert.All(ends, end => Assert.True(end.IsCompletedSuccessfully));
+        Assert.True(second.CancelAsync().IsCompletedSuccessfully);
     }
 
     private InferenceRequest Request(bool stream = true) => Asked.Of(Configured.Model(), arrivedAt: _time.GetTimestamp(), stream: stream);

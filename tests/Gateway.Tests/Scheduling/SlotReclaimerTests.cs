@@ -10,8 +10,7 @@ namespace LlmGateway.Gateway.Tests.Scheduling;
 
 public sealed class SlotReclaimerTests
 {
-    private const int First = 5;
-    private static readonly int[] Quick = [First, 10, 10, 15, 20, 40, 150, 1000];
+    private static readonly int[] Quick = [0, 10, 10, 15, 25, 40, 150, 1000];
 
     private readonly FakeTimeProvider _time = new();
     private readonly FakeCensus _census = new();
@@ -26,9 +25,13 @@ public sealed class SlotReclaimerTests
         var start = _time.GetTimestamp();
         foreach (var wait in Quick.Concat([3000, 3000, 3000]))
         {
-            _time.Advance(TimeSpan.FromMilliseconds(wait - 1));
-            Assert.False(_census.Looks.TryRead(out _));
-            _time.Advance(TimeSpan.FromMilliseconds(1));
+            if (wait > 0)
+            {
+                _time.Advance(TimeSpan.FromMilliseconds(wait - 1));
+                Assert.False(_census.Looks.TryRead(out _));
+                _time.Advance(TimeSpan.FromMilliseconds(1));
+            }
+
             (await _census.LookAsync()).SetResult(1);
             await _census.AnsweredAsync();
         }
@@ -52,7 +55,6 @@ public sealed class SlotReclaimerTests
     public async Task Watch_UnansweredLook_IsSurvived(Type failure)
     {
         using var queue = await AbandonedAsync();
-        _time.Advance(TimeSpan.FromMilliseconds(First));
         (await _census.LookAsync()).SetException((Exception)Activator.CreateInstance(failure)!);
         await _census.AnsweredAsync();
         _time.Advance(TimeSpan.FromMilliseconds(Quick[1]));
@@ -64,7 +66,6 @@ public sealed class SlotReclaimerTests
     public async Task Watch_LookThatNeverEnds_IsGivenUpAfterTwoSeconds()
     {
         using var queue = await AbandonedAsync();
-        _time.Advance(TimeSpan.FromMilliseconds(First));
         _ = await _census.LookAsync();
         _time.Advance(TimeSpan.FromSeconds(2));
         await _census.AnsweredAsync();
@@ -77,7 +78,6 @@ public sealed class SlotReclaimerTests
     public async Task Watch_ServerThatDoesNotTell_OpensTheSlot()
     {
         using var queue = await AbandonedAsync();
-        _time.Advance(TimeSpan.FromMilliseconds(First));
         (await _census.LookAsync()).SetResult(null);
         await LeaveAsync(queue);
     }
@@ -86,7 +86,6 @@ public sealed class SlotReclaimerTests
     public async Task Watch_BackendIsGone_Ends()
     {
         using var queue = await AbandonedAsync();
-        _time.Advance(TimeSpan.FromMilliseconds(First));
         _ = await _census.LookAsync();
         var gone = new TaskCompletionSource();
         using var registration = _backend.Gone.Register(gone.SetResult);
@@ -110,7 +109,6 @@ public sealed class SlotReclaimerTests
 
         _time.Advance(TimeSpan.FromSeconds(1));
         _kept!.Dispose();
-        _time.Advance(TimeSpan.FromMilliseconds(First));
         (await _census.LookAsync()).SetResult(2);
         await _census.AnsweredAsync();
         _time.Advance(TimeSpan.FromMilliseconds(Quick[1]));
@@ -125,11 +123,9 @@ public sealed class SlotReclaimerTests
     public async Task Watch_NextClientLeavesAtOnce_LooksNoSoonerThanTheServerCanBearIt(int slots, int leastBetween)
     {
         using var queue = await AbandonedAsync(slots, each: slots);
-        _time.Advance(TimeSpan.FromMilliseconds(First));
         (await _census.LookAsync()).SetResult(0);
         await LeaveAsync(queue, slots);
-        _time.Advance(TimeSpan.FromMilliseconds(First));
-        _time.Advance(TimeSpan.FromMilliseconds(leastBetween - First - 1));
+        _time.Advance(TimeSpan.FromMilliseconds(leastBetween - 1));
         Assert.False(_census.Looks.TryRead(out _));
 
         _time.Advance(TimeSpan.FromMilliseconds(1));
@@ -148,16 +144,14 @@ public sealed class SlotReclaimerTests
         using var queue = await AbandonedAsync(Slots);
         for (var i = 0; i < Quick.Length; i++)
         {
-            _time.Advance(TimeSpan.FromMilliseconds(First));
             (await _census.LookAsync()).SetResult(0);
             await _census.AnsweredAsync();
             _time.Advance(TimeSpan.FromMilliseconds(20));
             await LeaveAsync(queue);
         }
 
-        // The eight were at 5, 30, … and 180 ms; another one has left at 200.
-        _time.Advance(TimeSpan.FromMilliseconds(First));
-        _time.Advance(TimeSpan.FromMilliseconds(799));
+        // The eight were at 0, 20, … and 140 ms; another one has left at 160.
+        _time.Advance(TimeSpan.FromMilliseconds(839));
         Assert.False(_census.Looks.TryRead(out _));
         for (var i = 0; i < requests; i++)
         {

@@ -8,7 +8,7 @@ namespace LlmGateway.ProcessManager.Supervision.Liveness;
 /// engine's own loop. llama-server misses clients that leave when it is asked more often than every 3 s.
 /// </remarks>
 internal sealed class LivenessWatch(
-    int generation, int index, ProbeOptions options, LivenessLimits limits, LivenessPool pool, ILivenessSenses senses,
+    int generation, int index, ProbeOptions options, Func<LivenessLimits> limits, LivenessPool pool, ILivenessSenses senses,
     TimeProvider time, Func<double> random, Action<BackendReport>? count, Action<SupervisorEvent> post)
 {
     private static readonly TimeSpan LongestTick = TimeSpan.FromSeconds(1);
@@ -60,7 +60,7 @@ internal sealed class LivenessWatch(
     /// <summary>Folds one look. True when the process is given up.</summary>
     private bool Look(in LivenessSample sample, TimeSpan? asked)
     {
-        _verdict = _verdict.Add(sample, limits);
+        _verdict = _verdict.Add(sample, limits());
         if (_verdict.IsToContinue)
         {
             post(new SupervisorEvent.ContinueDue(generation));

@@ -57,7 +57,7 @@ public sealed class LivenessWatchTests
     }
 
     private static LivenessWatch Watch(ProbeOptions options, Silent senses, SteppedTime time, List<SupervisorEvent> news) => new(
-        1, 0, options, new(options.StallTimeout, TimeSpan.FromMinutes(10), TimeSpan.FromMinutes(10), options.FailureThreshold),
+        1, 0, options, () => new(options.StallTimeout, TimeSpan.FromMinutes(10), TimeSpan.FromMinutes(10), options.FailureThreshold),
         new LivenessPool("m", () => 1, time, NullLogger.Instance), senses, time, () => 0.5, null, news.Add);
 
     /// <summary>Tells of each timer, so that a test moves the clock only when somebody waits.</summary>
