@@ -34,6 +34,7 @@ internal static class Gateways
     public static InferenceRequest Request(Model model, RequestBody body, TimeProvider time, string key, int? maxTokens = null, TimeSpan? within = null, ImmutableArray<PrefixLink>? prefix = null) => new()
     {
         Id = "r",
+        Shape = new(ApiDialect.OpenAi),
         Endpoint = Chat,
         Path = Chat.Paths[0],
         Model = model,

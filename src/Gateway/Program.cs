@@ -1,5 +1,6 @@
 using LlmGateway.Gateway;
 
+CoreDumps.Forbid();
 SocketThreads.TakeOver();
 try
 {

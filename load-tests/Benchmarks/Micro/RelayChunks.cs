@@ -24,7 +24,7 @@ public class RelayChunks
     {
         using var timer = new RelayTimer(
             TimeProvider.System, TimeSpan.FromMinutes(1), TimeSpan.FromMinutes(1), TimeSpan.FromHours(1), CancellationToken.None, CancellationToken.None);
-        await using var relay = new RelayStream(new ChunkStream(), ApiDialect.OpenAi, "r", timer);
+        await using var relay = new RelayStream(new ChunkStream(), new StreamShape(ApiDialect.OpenAi), "r", timer);
         await relay.PrimeAsync();
         var bytes = 0;
         while (await relay.ReadAsync(_buffer) is > 0 and var read)

@@ -156,7 +156,9 @@ internal sealed class Attempt : IRelayWatcher, IDisposable
         BackendStatus = head.Status;
         if (BackendStatus is < 200 or > 299)
         {
-            Refusal = BackendRefusal.Presentable(BackendStatus, await ReadRefusalAsync(body)) is { } error ? (BackendStatus, error) : null;
+            Refusal = BackendRefusal.Presentable(BackendStatus, await ReadRefusalAsync(body)) is { } error
+                ? (BackendStatus, BackendRefusal.InShapeOf(_request.Endpoint.Dialect, BackendStatus, error, _request.Id))
+                : null;
             return null;
         }
 
@@ -168,7 +170,7 @@ internal sealed class Attempt : IRelayWatcher, IDisposable
             throw new IOException($"The answer can't be passed on. {fault}");
         }
 
-        _relay = new RelayStream(body, isEvents ? _request.Endpoint.Dialect : null, _request.Id, _timer, Recovery?.Sent)
+        _relay = new RelayStream(body, isEvents ? _request.Shape : null, _request.Id, _timer, Recovery?.Sent)
         {
             Watcher = this,
             Announced = isEvents ? null : head.Length,

@@ -67,7 +67,9 @@ internal sealed class ClientAnswer : IAsyncDisposable
     }
 
     /// <summary>Tells the client that there will be no answer.</summary>
-    public async Task RefuseAsync(ApiError error)
+    /// <param name="error">Why.</param>
+    /// <param name="describe">Writes the headers that tell how far the request has come.</param>
+    public async Task RefuseAsync(ApiError error, Action<IHeaderDictionary> describe)
     {
         await EndWaitAsync();
         if (IsCommitted)
@@ -76,6 +78,7 @@ internal sealed class ClientAnswer : IAsyncDisposable
         }
         else
         {
+            describe(_context.Response.Headers);
             await ApiErrorWriter.WriteAsync(_context, error, _request.Endpoint.Dialect, _request.Id);
         }
     }

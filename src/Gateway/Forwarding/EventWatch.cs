@@ -4,7 +4,7 @@ namespace LlmGateway.Gateway.Forwarding;
 
 /// <summary>Watches a stream's events pass: where each ends, whether one is the last or an error, what they say of the cost. It never changes a byte.</summary>
 /// <remarks>Half an event is held back until its other half has come, at most <see cref="LongestHeld"/> bytes; a longer one flows on in parts.</remarks>
-internal sealed class EventWatch(ApiDialect dialect)
+internal sealed class EventWatch(StreamShape shape)
 {
     public const int LongestHeld = 64 * 1024;
 
@@ -12,6 +12,8 @@ internal sealed class EventWatch(ApiDialect dialect)
     private const int Overlap = 1024;
 
     private bool _sawLast;
+    private bool _isEnd;
+    private int _ends;
 
     /// <summary>The first part of an event has been handed on, and its end is still to come.</summary>
     public bool IsInsideEvent { get; private set; }
@@ -38,7 +40,7 @@ internal sealed class EventWatch(ApiDialect dialect)
             isToken |= IsInsideEvent || !EventFraming.IsComment(oneEvent);
             Inspect(oneEvent);
             Sent?.Note(oneEvent, isWhole: !IsInsideEvent);
-            IsInsideEvent = false;
+            (IsInsideEvent, _isEnd) = (false, false);
             buffer.Release(length);
         }
 
@@ -66,13 +68,20 @@ internal sealed class EventWatch(ApiDialect dialect)
     private void Inspect(ReadOnlySpan<byte> text)
     {
         Usage = TokenUsage.Find(text, Usage);
-        if (IsInsideEvent && dialect != ApiDialect.Native)
+        if (IsInsideEvent && shape.Dialect != ApiDialect.Native)
         {
             // It begins within a line, and only a whole line says what it is.
             text = text[(text.IndexOfAny((byte)'\n', (byte)'\r') is var line and >= 0 ? line : text.Length)..];
         }
 
         SawError |= StreamEnd.IsError(text);
-        _sawLast |= SawError || StreamEnd.IsLast(dialect, text);
+        if (!_isEnd && StreamEnd.IsLast(shape, text))
+        {
+            // Of a long event two parts overlap: it counts once.
+            _isEnd = true;
+            _ends++;
+        }
+
+        _sawLast |= SawError || _ends >= shape.Ends;
     }
 }

@@ -69,6 +69,7 @@ internal sealed class InferenceHandler(
             }
 
             run.Grants++;
+            run.Backend = lease.Backend.Name;
             request.Progress?.Granted(lease.Backend.Name, run.Ticket.Waited);
             using var attemptSpan = RequestTrace.StartAttempt(run.Span, request, lease.Backend, run.Grants);
             using var recovery = recoveries.Prepare(context, run.Ticket, lease, attemptSpan);
@@ -252,7 +253,7 @@ internal sealed class InferenceHandler(
 
     private static async Task<RequestOutcome> RefuseAsync(Run run, ApiError error)
     {
-        await run.Answer.RefuseAsync(error);
+        await run.Answer.RefuseAsync(error, headers => run.Describe(headers, run.Backend));
         return RequestMetrics.OutcomeOf(error);
     }
 
@@ -271,6 +272,9 @@ internal sealed class InferenceHandler(
 
         public int Grants { get; set; }
 
+        /// <summary>Who had the last grant; null before the first.</summary>
+        public string? Backend { get; set; }
+
         /// <summary>Tries that living backends have failed.</summary>
         public int Failures { get; private set; }
 
@@ -278,6 +282,19 @@ internal sealed class InferenceHandler(
 
         /// <summary>True once the answer's tokens are on the books.</summary>
         public bool IsCounted { get; set; }
+
+        /// <summary>Tells how far the request has come.</summary>
+        public void Describe(IHeaderDictionary headers, string? backend)
+        {
+            headers["x-llmgateway-model"] = Ticket.Request.Model.Name;
+            if (backend is not null)
+            {
+                headers["x-llmgateway-backend"] = backend;
+            }
+
+            headers["x-llmgateway-queue-ms"] = ((long)Ticket.Waited.TotalMilliseconds).ToString(System.Globalization.CultureInfo.InvariantCulture);
+            headers["x-llmgateway-attempts"] = Grants.ToString(System.Globalization.CultureInfo.InvariantCulture);
+        }
 
         /// <summary>Null to try again; else the error that ends it.</summary>
         public ApiError? Next(bool isDead, bool isSuspect, AttemptEnd end, int maxAttempts)
@@ -327,10 +344,7 @@ internal sealed class InferenceHandler(
         public void DescribeRoute(IHeaderDictionary headers)
         {
             RequestId.Show(headers, _request.Endpoint.Dialect, _request.Id);
-            headers["x-llmgateway-model"] = _request.Model.Name;
-            headers["x-llmgateway-backend"] = lease.Backend.Name;
-            headers["x-llmgateway-queue-ms"] = ((long)run.Ticket.Waited.TotalMilliseconds).ToString(System.Globalization.CultureInfo.InvariantCulture);
-            headers["x-llmgateway-attempts"] = run.Grants.ToString(System.Globalization.CultureInfo.InvariantCulture);
+            run.Describe(headers, lease.Backend.Name);
         }
     }
 }

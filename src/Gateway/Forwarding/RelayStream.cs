@@ -84,16 +84,16 @@ internal sealed class RelayStream : ReadOnceStream
     private bool _isWholeTold;
 
     /// <param name="source">The backend's bytes.</param>
-    /// <param name="events">Whose events they are; null for an answer that is no stream.</param>
+    /// <param name="events">How its events end; null for an answer that is no stream.</param>
     /// <param name="requestId">The request's id, for the error event.</param>
     /// <param name="timer">How long the backend may take.</param>
     /// <param name="sent">Is told what has been sent, so that another backend could go on.</param>
-    public RelayStream(Stream source, ApiDialect? events, string requestId, RelayTimer timer, SentText? sent = null)
+    public RelayStream(Stream source, StreamShape? events, string requestId, RelayTimer timer, SentText? sent = null)
     {
         (_source, _requestId) = (new RelaySource(source, timer), requestId);
-        if (events is { } dialect)
+        if (events is { } shape)
         {
-            (_dialect, _events) = (dialect, new EventWatch(dialect) { Sent = sent });
+            (_dialect, _events) = (shape.Dialect, new EventWatch(shape) { Sent = sent });
         }
     }
 

@@ -7,12 +7,13 @@ namespace LlmGateway.Gateway.Forwarding;
 /// <summary>How the stream of each API ends, rightly and brokenly. Pure.</summary>
 internal static class StreamEnd
 {
-    /// <summary>True for the event after which nothing more is to come: the API's own last one, or the backend's own error.</summary>
-    public static bool IsLast(ApiDialect dialect, ReadOnlySpan<byte> oneEvent) => dialect switch
+    /// <summary>True for the event that ends an answer, the API's own last one.</summary>
+    public static bool IsLast(in StreamShape shape, ReadOnlySpan<byte> oneEvent) => shape.Dialect switch
     {
         ApiDialect.OpenAi => IsData(oneEvent, "[DONE]"u8),
         ApiDialect.Responses => IsNamed(oneEvent, "response.completed"u8) || IsNamed(oneEvent, "response.incomplete"u8) || IsNamed(oneEvent, "response.failed"u8),
         ApiDialect.Messages => IsNamed(oneEvent, "message_stop"u8),
+        _ when shape.PicksFields => IsData(oneEvent, "{"u8) && oneEvent.IndexOf("\"stop\":false"u8) < 0, // every other event says that it is not the last
         _ => oneEvent.IndexOf("\"stop\":true"u8) >= 0,
     };
 

@@ -17,6 +17,9 @@ internal static class BodyPeek
 
     private const int AnyTokenCount = 10_000_000;
 
+    /// <summary>Tokens that a penalty looks back on: a backend sets memory aside for each, used or not.</summary>
+    private const int LongestPenalty = 1_000_000;
+
     /// <summary>Bytes of a grammar or a schema: compiling one takes time and memory that grow faster than its text.</summary>
     private const int LongestGrammar = 256 * 1024;
 
@@ -36,6 +39,8 @@ internal static class BodyPeek
         ["n_predict"] = (-1, AnyTokenCount),
         ["n_keep"] = (-1, AnyTokenCount),
         ["n_discard"] = (0, AnyTokenCount),
+        ["repeat_last_n"] = (-1, LongestPenalty),
+        ["dry_penalty_last_n"] = (-1, LongestPenalty),
         ["n_probs"] = (0, MostProbabilities),
         ["top_logprobs"] = (0, MostProbabilities),
         ["min_keep"] = (0, AnyTokenCount),
@@ -51,7 +56,7 @@ internal static class BodyPeek
 
     /// <summary>Names that matter, each with a number below 64.</summary>
     private static readonly FrozenDictionary<string, int>.AlternateLookup<ReadOnlySpan<char>> NumberByName = Bounds.Keys
-        .Concat(["model", "stream", "messages", "prompt", "input", "content", "documents", "stop", "stop_sequences", "grammar", "json_schema", "response_format", "logprobs"])
+        .Concat(["model", "stream", "messages", "prompt", "input", "content", "documents", "texts", "response_fields", "stop", "stop_sequences", "grammar", "json_schema", "response_format", "logprobs"])
         .Select(static (name, number) => KeyValuePair.Create(name, number))
         .ToFrozenDictionary()
         .GetAlternateLookup<ReadOnlySpan<char>>();
@@ -119,10 +124,16 @@ internal static class BodyPeek
 
                     facts.Stream = reader.TokenType == JsonTokenType.True;
                     break;
-                case "prompt" or "input" or "content" or "documents" when reader.TokenType == JsonTokenType.StartArray:
+                case "prompt" or "input" or "content" or "documents" or "texts" when reader.TokenType == JsonTokenType.StartArray:
                     var list = reader;
-                    facts.Items = CountItems(ref reader, name is "documents");
+                    var count = CountItems(ref reader, name is "documents" or "texts");
+                    facts.Items = Math.Max(facts.Items, count);
+                    facts.Prompts = name is "prompt" ? count : facts.Prompts;
                     facts.NamesRemoteMedia |= name is "input" && NamesRemoteMedia(ref list);
+                    break;
+                case "response_fields":
+                    facts.PicksFields = reader.TokenType != JsonTokenType.Null;
+                    reader.Skip();
                     break;
                 case "messages" when reader.TokenType == JsonTokenType.StartArray:
                     facts.NamesRemoteMedia = NamesRemoteMedia(ref reader);
@@ -191,6 +202,7 @@ internal static class BodyPeek
         {
             // Two names of one thing: whichever the backend takes, its slots are held.
             case "n" or "n_cmpl":
+                facts.OwnChoices = name is "n_cmpl" ? (int)number : facts.OwnChoices;
                 facts.Choices = Math.Max(facts.Choices, (int)number);
                 break;
             case "id_slot":
@@ -223,20 +235,18 @@ internal static class BodyPeek
         return isFound;
     }
 
-    /// <summary>Elements of a list; a list that begins with a number is one prompt of tokens, not many prompts.</summary>
+    /// <summary>Elements of a list; a list that holds a number is one prompt of tokens and texts, not many prompts.</summary>
     private static int CountItems(ref Utf8JsonReader reader, bool always)
     {
         var count = 0;
         var isTokens = false;
-        var isMessages = false;
         while (reader.Read() && reader.TokenType != JsonTokenType.EndArray)
         {
-            isTokens |= count == 0 && reader.TokenType == JsonTokenType.Number;
-            isMessages |= count == 0 && reader.TokenType == JsonTokenType.StartObject;
+            isTokens |= reader.TokenType == JsonTokenType.Number;
             count++;
             reader.Skip();
         }
 
-        return always ? Math.Max(1, count) : isTokens || isMessages ? 1 : Math.Max(1, count);
+        return isTokens && !always ? 1 : Math.Max(1, count);
     }
 }

@@ -61,7 +61,7 @@ internal sealed record InferenceEndpoint(string Name, ApiDialect Dialect, FanOut
         new("messages", ApiDialect.Messages, FanOut.None, "/v1/messages"),
         new("transcriptions", ApiDialect.OpenAi, FanOut.None, "/v1/audio/transcriptions", "/audio/transcriptions") { IsForm = true },
         new("completion", ApiDialect.Native, FanOut.Prompts, "/completion", "/completions"),
-        new("infill", ApiDialect.Native, FanOut.None, "/infill"),
+        new("infill", ApiDialect.Native, FanOut.Choices, "/infill"),
         new("embedding", ApiDialect.Native, FanOut.Inputs, "/embedding"),
         new("count_tokens", ApiDialect.Messages, FanOut.None, "/v1/messages/count_tokens") { TakesSlot = false },
         new("input_tokens", ApiDialect.OpenAi, FanOut.None,

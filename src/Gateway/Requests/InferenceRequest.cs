@@ -21,6 +21,12 @@ internal sealed class InferenceRequest : IDisposable
     /// <summary>True when the answer is a stream of events.</summary>
     public required bool Stream { get; init; }
 
+    /// <summary>Choices asked for: a backend with fewer slots refuses it.</summary>
+    public int Choices { get; init; } = 1;
+
+    /// <summary>How its stream of events ends.</summary>
+    public required StreamShape Shape { get; init; }
+
     /// <summary>Slots of one backend that it can use at once.</summary>
     public required int Slots { get; init; }
 

@@ -86,6 +86,12 @@ internal sealed class RequestReader(LiveCatalogue live, BodyBudget budget, TimeP
                 return (null, ApiErrors.InvalidParameter("n", $"must not be above {model.LargestBackend}, the slots of one backend of this model"));
             }
 
+            if (facts.Choices > 1 && endpoint.Dialect == ApiDialect.Responses)
+            {
+                // Each choice would be a response of its own in one stream.
+                return (null, ApiErrors.InvalidParameter("n", "must be 1: a response has one answer"));
+            }
+
             if (facts.NamesRemoteMedia && !live.Options.Gateway.AllowRemoteMedia)
             {
                 return (null, ApiErrors.InvalidParameter("messages", "must hold images, sounds and files as data:, not by address; Gateway:AllowRemoteMedia says so"));
@@ -110,6 +116,8 @@ internal sealed class RequestReader(LiveCatalogue live, BodyBudget budget, TimeP
                 Model = model,
                 Body = body,
                 Stream = facts.Stream,
+                Choices = facts.Choices,
+                Shape = endpoint.Dialect == ApiDialect.Native ? new(endpoint.Dialect, facts.Ends(endpoint.FanOut), facts.PicksFields) : new(endpoint.Dialect),
                 Slots = Math.Min(facts.FanOut(endpoint.FanOut), model.LargestBackend),
                 Priority = priority,
                 Key = caller.Name,

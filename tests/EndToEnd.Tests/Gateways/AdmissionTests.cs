@@ -68,6 +68,7 @@ public sealed class AdmissionTests
         using var full = await gateway.Data.ChatAsync("none", 1, Ct);
         await full.AssertErrorAsync(HttpStatusCode.TooManyRequests, "queue_full", Ct);
         full.AssertRetryAfter();
+        Assert.Equal(("none", "0", "0", null), (full.Header("x-llmgateway-model"), full.Header("x-llmgateway-queue-ms"), full.Header("x-llmgateway-attempts"), full.Header("x-llmgateway-backend")));
 
         using var late = await gateway.Data.ChatAsync("short", 1, Ct);
         await late.AssertErrorAsync(HttpStatusCode.TooManyRequests, "queue_timeout", Ct);

@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Http.Json;
 using System.Text.Json.Nodes;
+using LlmGateway.TestKit;
 using LlmGateway.TestKit.Gateways;
 
 namespace LlmGateway.EndToEnd.Tests.Gateways;
@@ -58,6 +59,51 @@ public sealed class RealServerTests : IClassFixture<RealGateway>
         var status = await _real.Gateway.UntilReadyAsync(Ct);
         Assert.Equal(2, status.Replicas.Count());
         Assert.All(status.Replicas, replica => Assert.Equal(("llama-server", 4), (replica.Kind, replica.Slots.Total)));
+    }
+
+    [Theory(Timeout = Limit)]
+    [InlineData("""{"prompt":["the water","the light"]}""", 2)]
+    [InlineData("""{"prompt":"the water","n":3}""", 3)]
+    [InlineData("""{"prompt":["the water","the light"],"n":2}""", 4)]
+    [InlineData("""{"prompt":[{"prompt_string":"the water"},{"prompt_string":"the light"}]}""", 2)]
+    [InlineData("""{"prompt":["the water",5,6]}""", 1)]
+    [InlineData("""{"prompt":["the water","the light"],"response_fields":["content","index"]}""", 2)]
+    public async Task Completion_SeveralAnswersInOneStream_AllComeToTheirEnd(string body, int answers)
+    {
+        var request = JsonNode.Parse(body)!;
+        (request["model"], request["stream"], request["n_predict"]) = ("tiny", true, 12);
+        var before = await OkAsync();
+        using var stream = await (await Data.StreamAsync("completion", request, Ct)).ReadToEndAsync(Ct);
+
+        Assert.True(stream.Fault is null && !stream.HasError, stream.ToString());
+        var ends = stream.Events.Where(text => text.StartsWith("data: {", StringComparison.Ordinal) && !text.Contains("\"stop\":false", StringComparison.Ordinal)).ToList();
+        Assert.Equal(answers, ends.Count);
+        await Eventually.TrueAsync(async () => await OkAsync() == before + 1, "it to be counted as whole", Ct);
+
+        Task<double> OkAsync() => _real.Gateway.MetricAsync("llmgateway_requests_total", Ct, ("model", "tiny"), ("endpoint", "completion"), ("outcome", "ok"));
+    }
+
+    [Fact(Timeout = Limit)]
+    public async Task Messages_TooLong_IsRefusedInAnthropicsShape()
+    {
+        var words = string.Concat(Enumerable.Repeat("the water and the light ", 4000));
+        using var response = await Data.PostAsJsonAsync("v1/messages", new { model = "tiny", max_tokens = 4, messages = new[] { new { role = "user", content = words } } }, Ct);
+        var answer = await response.JsonAsync(Ct);
+        Assert.Equal(HttpStatusCode.BadRequest, response.StatusCode);
+        Assert.Equal(("error", "invalid_request_error"), ((string?)answer["type"], (string?)answer["error"]!["type"]));
+        Assert.Equal(response.Header("x-request-id") ?? response.Header("request-id"), (string?)answer["request_id"]);
+        Assert.Contains("context", (string?)answer["error"]!["message"], StringComparison.Ordinal);
+    }
+
+    [Theory(Timeout = Limit)]
+    [InlineData("v1/responses", """{"model":"tiny","input":"a","n":2}""", "n")]
+    [InlineData("v1/completions", """{"model":"tiny","prompt":"a","repeat_last_n":200000000}""", "repeat_last_n")]
+    public async Task Number_ThatDoesHarm_NeverReachesTheServer(string path, string body, string field)
+    {
+        using var content = new StringContent(body);
+        using var response = await Data.PostAsync(new Uri(path, UriKind.Relative), content, Ct);
+        Assert.Equal(HttpStatusCode.BadRequest, response.StatusCode);
+        Assert.Equal(field, (string?)(await response.JsonAsync(Ct))["error"]!["param"]);
     }
 
     [Fact(Timeout = Limit)]

@@ -12,7 +12,7 @@ internal static class Asked
 
     public static InferenceRequest Of(
         Model model, int slots = 1, int bytes = 10, Priority priority = Priority.Normal, TimeSpan? within = null, long arrivedAt = 0, bool stream = true, InferenceEndpoint? endpoint = null,
-        string? key = null, int weight = 1, int? maxTokens = null, ImmutableArray<PrefixLink>? prefix = null, ulong session = 0) => new()
+        string? key = null, int weight = 1, int? maxTokens = null, ImmutableArray<PrefixLink>? prefix = null, ulong session = 0, int choices = 1) => new()
         {
             Id = "req-1",
             Endpoint = endpoint ?? Chat,
@@ -20,6 +20,8 @@ internal static class Asked
             Model = model,
             Body = Body(new byte[bytes]),
             Stream = stream,
+            Shape = new((endpoint ?? Chat).Dialect),
+            Choices = choices,
             Slots = slots,
             Priority = priority,
             Key = key ?? "none",

@@ -1,6 +1,7 @@
 using System.Text;
 using CsCheck;
 using LlmGateway.Gateway.Forwarding;
+using LlmGateway.Gateway.Requests;
 
 namespace LlmGateway.Gateway.Tests.Forwarding;
 
@@ -37,7 +38,17 @@ public sealed class BackendRefusalTests
     [InlineData("""{"\ud800":{"message":"x"}}""")]
     public void Presentable_AnyOtherBody_IsNot(string body) => Assert.Null(BackendRefusal.Presentable(400, Encoding.UTF8.GetBytes(body)));
 
+    [Theory]
+    [InlineData("""{"error":{"message":"too long","type":"exceed_context_size_error"}}""", """{"type":"error","error":{"type":"invalid_request_error","message":"too long"},"request_id":"req-1"}""")]
+    [InlineData("""{"error":{"message":"\ud800"}}""", """{"type":"error","error":{"type":"invalid_request_error","message":"The backend refused the request."},"request_id":"req-1"}""")]
+    [InlineData("""{"type":"error","error":{"message":"own"}}""", """{"type":"error","error":{"message":"own"}}""")]
+    public void InShapeOf_Messages_IsAnthropics(string body, string expected)
+    {
+        Assert.Equal(expected, Encoding.UTF8.GetString(BackendRefusal.InShapeOf(ApiDialect.Messages, 400, Encoding.UTF8.GetBytes(body), "req-1")));
+        Assert.Equal(body, Encoding.UTF8.GetString(BackendRefusal.InShapeOf(ApiDialect.OpenAi, 400, Encoding.UTF8.GetBytes(body), "req-1")));
+    }
+
     [Fact]
     public void Presentable_AnyBytes_NeverThrows() =>
-        Gen.Select(Gen.Int[0, 999], Gen.OneOf(Gen.Byte.Array[0, 100], RandomJson.Text.Select(Encoding.UTF8.GetBytes))).Sample((status, body) => _ = BackendRefusal.Presentable(status, body));
+        Gen.Select(Gen.Int[0, 999], Gen.OneOf(Gen.Byte.Array[0, 100], RandomJson.Text.Select(Encoding.UTF8.GetBytes))).Sample((status, body) => _ = BackendRefusal.Presentable(status, body) is { } passed ? BackendRefusal.InShapeOf(ApiDialect.Messages, status, passed, "req-1") : null);
 }

@@ -243,6 +243,39 @@ public sealed class RelayStreamTests : IDisposable
     }
 
     [Theory]
+    [InlineData(1, 1)]
+    [InlineData(2, 1)]
+    [InlineData(2, 61)]
+    [InlineData(3, 1 << 20)]
+    public async Task Read_SeveralAnswersOfLlamaServersOwn_EndWithTheLastOfThem(int answers, int piece)
+    {
+        // The first end is too long to hold: it comes in parts that overlap, and counts once.
+        var ends = Enumerable.Range(0, answers).Select(index =>
+            $"data: {{\"index\":{index},\"content\":\"\",\"stop\":true,\"prompt\":\"{new string('x', index == 0 ? 2 * RelayStream.LongestHeld : 10)}\",\"stop\":true}}\n\n");
+        var bytes = Encoding.UTF8.GetBytes(string.Concat(ends.Select(end => "data: {\"content\":\"a\",\"stop\":false}\n\n" + end)));
+
+        Assert.Equal((RelayEnd.Complete, bytes.Length), await ReadAsync(answers, bytes));
+        Assert.Equal(RelayEnd.Broken, (await ReadAsync(answers + 1, bytes)).Ended);
+
+        async Task<(RelayEnd Ended, int Length)> ReadAsync(int expected, byte[] sent)
+        {
+            using var timer = Timer();
+            await using var relay = new RelayStream(ScriptStream.Of(Cut(sent, [piece])), new StreamShape(ApiDialect.Native, expected), "req-1", timer) { Watcher = new Told(null, null, null) };
+            await relay.PrimeAsync();
+            var output = await ReadAllAsync(relay);
+            return (relay.Ended, output.Length);
+        }
+    }
+
+    [Theory]
+    [InlineData("data: {\"content\":\"\"}\n\n", true)]
+    [InlineData("data: {\"content\":\"\",\"stop\":true}\n\n", true)]
+    [InlineData("data: {\"content\":\"a\",\"stop\":false}\n\n", false)]
+    [InlineData(": comment\n\n", false)]
+    public void IsLast_FieldsOfTheClientsChoice_IsWhatDoesNotSayThatItGoesOn(string text, bool isLast) =>
+        Assert.Equal(isLast, StreamEnd.IsLast(new(ApiDialect.Native, 1, PicksFields: true), Encoding.UTF8.GetBytes(text)));
+
+    [Theory]
     [InlineData(ApiDialect.OpenAi, "data: [DONE]\n\n", true)]
     [InlineData(ApiDialect.OpenAi, "data:[DONE]\n\n", true)]
     [InlineData(ApiDialect.OpenAi, "data: {\"content\":\"[DONE]\"}\n\n", false)]
@@ -255,7 +288,7 @@ public sealed class RelayStreamTests : IDisposable
     [InlineData(ApiDialect.Responses, "event: response.incomplete\ndata: {}\n\n", true)]
     [InlineData(ApiDialect.Responses, "event: response.created\ndata: {}\n\n", false)]
     public void IsLast_EachApi_HasItsOwnEnd(object dialect, string text, bool isLast) =>
-        Assert.Equal(isLast, StreamEnd.IsLast((ApiDialect)dialect, Encoding.UTF8.GetBytes(text)));
+        Assert.Equal(isLast, StreamEnd.IsLast(new((ApiDialect)dialect), Encoding.UTF8.GetBytes(text)));
 
     [Fact]
     public void ErrorEvent_EachApi_IsOneEventThatIsAnErrorAndNoEnd() => Assert.All(Dialects, dialect =>
@@ -263,7 +296,7 @@ public sealed class RelayStreamTests : IDisposable
         var bytes = StreamEnd.ErrorEvent(dialect, ApiErrors.StreamBroken, "req-1");
         Assert.Equal(bytes.Length, EventFraming.NextEvent(bytes));
         Assert.True(StreamEnd.IsError(bytes));
-        Assert.False(StreamEnd.IsLast(dialect, bytes));
+        Assert.False(StreamEnd.IsLast(new(dialect), bytes));
         var json = System.Text.Json.JsonDocument.Parse(Encoding.UTF8.GetString(bytes).Split("data: ")[1]).RootElement;
         Assert.Equal(dialect is ApiDialect.Responses or ApiDialect.Messages, json.TryGetProperty("type", out _));
         Assert.Equal(dialect is ApiDialect.Responses or ApiDialect.Messages, Encoding.UTF8.GetString(bytes).StartsWith("event: error\n", StringComparison.Ordinal));
@@ -459,7 +492,7 @@ public sealed class RelayStreamTests : IDisposable
         new(_time, TimeSpan.FromSeconds(10), TimeSpan.FromSeconds(5), TimeSpan.FromSeconds(100), _gone.Token, _aborted.Token);
 
     private RelayStream Relay(ScriptStream source, ApiDialect? dialect, RelayTimer? timer = null, Action? onFirstToken = null, Action? onBroken = null, Action? onWhole = null) =>
-        new(source, dialect, "req-1", timer ?? Timer()) { Watcher = new Told(onFirstToken, onBroken, onWhole) };
+        new(source, dialect is { } known ? new StreamShape(known) : null, "req-1", timer ?? Timer()) { Watcher = new Told(onFirstToken, onBroken, onWhole) };
 
     private static async Task<string> ReadAllAsync(RelayStream relay)
     {

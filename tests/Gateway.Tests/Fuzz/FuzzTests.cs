@@ -102,7 +102,8 @@ public sealed class FuzzTests
                 _ = EventFraming.IsComment(bytes.AsSpan(at, length));
                 foreach (var dialect in Enum.GetValues<ApiDialect>())
                 {
-                    _ = StreamEnd.IsLast(dialect, bytes.AsSpan(at, length));
+                    _ = StreamEnd.IsLast(new(dialect), bytes.AsSpan(at, length));
+                    _ = StreamEnd.IsLast(new(dialect, 2, PicksFields: true), bytes.AsSpan(at, length));
                 }
 
                 _ = StreamEnd.IsError(bytes.AsSpan(at, length));

@@ -26,7 +26,12 @@ public sealed class BodyPeekTests
     [InlineData("""{"prompt":[1,2,3]}""", null, false, 1, 1, null)]
     [InlineData("""{"prompt":[[1,2],[3],[]]}""", null, false, 1, 3, null)]
     [InlineData("""{"prompt":[12,"text",34]}""", null, false, 1, 1, null)]
-    [InlineData("""{"input":[{"role":"user"},{"role":"assistant"}]}""", null, false, 1, 1, null)]
+    [InlineData("""{"prompt":["text",34]}""", null, false, 1, 1, null)]
+    [InlineData("""{"prompt":[{"prompt_string":"a"},{"prompt_string":"b"}]}""", null, false, 1, 2, null)]
+    [InlineData("""{"input":["a","b","c"],"content":["a"]}""", null, false, 1, 3, null)]
+    [InlineData("""{"content":["a"],"input":["a","b","c"]}""", null, false, 1, 3, null)]
+    [InlineData("""{"texts":["a","b"]}""", null, false, 1, 2, null)]
+    [InlineData("""{"input":[{"role":"user"},{"role":"assistant"}]}""", null, false, 1, 2, null)]
     [InlineData("""{"input":["a","b","c"]}""", null, false, 1, 3, null)]
     [InlineData("""{"documents":[{"text":"a"},{"text":"b"}]}""", null, false, 1, 2, null)]
     [InlineData("""{"documents":[]}""", null, false, 1, 1, null)]
@@ -38,8 +43,31 @@ public sealed class BodyPeekTests
     {
         var (facts, error) = Read(json);
         Assert.Null(error);
-        Assert.Equal(new BodyFacts { Model = model, Stream = stream, Choices = choices, Items = items, MaxTokens = maxTokens }, facts);
+        Assert.Equal(new BodyFacts { Model = model, Stream = stream, Choices = choices, Items = items, MaxTokens = maxTokens }, facts! with { OwnChoices = null, Prompts = 1 });
     }
+
+    // As llama-server was seen to end them, one by one.
+    [Theory]
+    [InlineData("""{"prompt":"a"}""", 1)]
+    [InlineData("""{"prompt":["a","b"]}""", 2)]
+    [InlineData("""{"prompt":"a","n":2}""", 2)]
+    [InlineData("""{"prompt":"a","n_cmpl":2}""", 2)]
+    [InlineData("""{"prompt":"a","n_cmpl":1,"n":2}""", 1)]
+    [InlineData("""{"prompt":"a","n":2,"n_cmpl":1}""", 1)]
+    [InlineData("""{"prompt":["a","b"],"n":2}""", 4)]
+    [InlineData("""{"prompt":[[1,2],[3],"x"]}""", 3)]
+    [InlineData("""{"prompt":[1,"x",3]}""", 1)]
+    [InlineData("""{"prompt":["x",1,3]}""", 1)]
+    [InlineData("""{"prompt":[{"prompt_string":"a"},{"prompt_string":"b"}]}""", 2)]
+    [InlineData("""{"prompt":{"prompt_string":"a"}}""", 1)]
+    [InlineData("""{"prompt":"a","input":["b","c"]}""", 1)]
+    public void Ends_OfAListOfPrompts_AreOneForEachAnswer(string json, int ends) => Assert.Equal(ends, Read(json).Facts!.Ends(FanOut.Prompts));
+
+    [Theory]
+    [InlineData("""{"response_fields":["content"]}""", true)]
+    [InlineData("""{"response_fields":null}""", false)]
+    [InlineData("{}", false)]
+    public void PicksFields_IsWhenTheyAreNamed(string json, bool picks) => Assert.Equal(picks, Read(json).Facts!.PicksFields);
 
     [Theory]
     [InlineData("")]
@@ -67,7 +95,7 @@ public sealed class BodyPeekTests
     public static TheoryData<string> BoundedNames => [.. new[]
     {
         "n", "best_of", "max_tokens", "max_completion_tokens", "max_output_tokens", "n_predict", "n_keep", "n_discard", "n_probs", "top_logprobs", "min_keep",
-        "id_slot", "n_indent", "n_cmpl", "t_max_predict_ms", "t_max_prompt_ms",
+        "id_slot", "n_indent", "n_cmpl", "repeat_last_n", "dry_penalty_last_n", "t_max_predict_ms", "t_max_prompt_ms",
     }];
 
     [Theory]

@@ -3,6 +3,7 @@ using LlmGateway.Gateway.Models;
 using LlmGateway.Gateway.Requests;
 using LlmGateway.Gateway.Scheduling;
 using LlmGateway.Gateway.Scheduling.Breaking;
+using LlmGateway.Gateway.Scheduling.Shedding;
 using LlmGateway.Gateway.Tests.Fakes;
 using Microsoft.Extensions.Time.Testing;
 
@@ -407,6 +408,36 @@ public sealed class ModelQueueTests
         Assert.Equal([0, 1, 0, 1], queue.Status().Bands.Select(band => band.Depth));
     }
 
+    [Theory]
+    [InlineData(0, 1, 1.2)]
+    [InlineData(1.1, 1, 1.32)]
+    [InlineData(10, 8, 12)]
+    [InlineData(29, 23.2, 30)]
+    [InlineData(3600, 24, 30)]
+    public void RetryAfter_AnyWait_IsSpreadWithinItsBounds(double wait, double least, double most)
+    {
+        Assert.Equal(least, WaitForecast.RetryAfter(TimeSpan.FromSeconds(wait), 0).TotalSeconds, 6);
+        Assert.Equal(most, WaitForecast.RetryAfter(TimeSpan.FromSeconds(wait), 1).TotalSeconds, 6);
+    }
+
+    [Fact]
+    public async Task Acquire_MoreChoicesThanABackendHasSlots_WaitsForOneThatHasThem()
+    {
+        var (small, large) = (Servers.Backend(0), Servers.Backend(1));
+        using var queue = Queue(Servers.Entry(small, 2), Servers.Entry(large, 4));
+        using var first = await queue.AcquireAsync(new QueueTicket(Asked.Of(Configured.Model(), slots: 4, choices: 4)), Ct);
+        Assert.Same(large, first.Backend);
+        var second = queue.AcquireAsync(new QueueTicket(Asked.Of(Configured.Model(), slots: 4, choices: 4)), Ct);
+        Assert.False(second.IsCompleted);
+
+        // A list can be worked on bit by bit, choices can't.
+        using var list = await queue.AcquireAsync(new QueueTicket(Asked.Of(Configured.Model(), slots: 4)), Ct);
+        Assert.Same(small, list.Backend);
+        first.End(LeaseEnd.Finished, UpstreamOutcome.Ok);
+        first.Dispose();
+        Assert.Same(large, (await second).Backend);
+    }
+
     [Fact]
     public async Task RetryAfter_LongHolds_GrowsWithThemWithinItsBounds()
     {
@@ -420,7 +451,7 @@ public sealed class ModelQueueTests
         }
 
         queue.Update(Servers.Snapshot(Servers.None(BackendCondition.Stopped)));
-        Assert.Equal(TimeSpan.FromSeconds(30), (await queue.AcquireAsync(Ticket(), Ct)).Refusal?.RetryAfter);
+        Assert.InRange((await queue.AcquireAsync(Ticket(), Ct)).Refusal!.RetryAfter!.Value, TimeSpan.FromSeconds(24), TimeSpan.FromSeconds(30));
     }
 
     private static QueueTicket Ticket(int slots = 1, int bytes = 10) => new(Asked.Of(Configured.Model(), slots, bytes));

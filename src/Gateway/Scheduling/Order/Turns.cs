@@ -49,7 +49,7 @@ internal sealed class Turns(WaitingRoom room, List<BackendSlots> backends, Func<
 
     /// <summary>The backend for one who need not wait for others, or null.</summary>
     public BackendSlots? Place(QueueTicket ticket) =>
-        Affinity.Prefer(ticket, ticket.HasFailed || ticket.FirstTokenWithin is not null ? PlaceWhereItMay(ticket) : LeastBusy.Pick(backends, ticket.Request.Slots, _rotation++), backends);
+        Affinity.Prefer(ticket, ticket.HasFailed || ticket.FirstTokenWithin is not null || ticket.Request.Choices > 1 ? PlaceWhereItMay(ticket) : LeastBusy.Pick(backends, ticket.Request.Slots, _rotation++), backends);
 
     // A method of its own: its closure would cost every request an allocation.
     private BackendSlots? PlaceWhereItMay(QueueTicket ticket) =>
@@ -188,7 +188,7 @@ internal sealed class Turns(WaitingRoom room, List<BackendSlots> backends, Func<
         return waiter.CollectsOn = best!;
     }
 
-    private bool MayUse(QueueTicket ticket, BackendSlots slots) => !isTooLateOn(ticket, slots) && MayRetry(ticket, slots);
+    private bool MayUse(QueueTicket ticket, BackendSlots slots) => slots.Total >= ticket.Request.Choices && !isTooLateOn(ticket, slots) && MayRetry(ticket, slots);
 
     /// <summary>One that fails fast is also the least busy: without this it would get the retry as well.</summary>
     private bool MayRetry(QueueTicket ticket, BackendSlots slots) =>

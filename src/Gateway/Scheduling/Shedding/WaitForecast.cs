@@ -41,12 +41,15 @@ internal static class WaitForecast
         return TimeSpan.FromTicks(rounds * TimeSpan.FromSeconds(hold).Ticks) + TimeSpan.FromSeconds(place < free ? 0 : busy[Math.Min(place - free, busy.Length - 1)]);
     }
 
-    /// <summary>What to tell a refused client: the wait, ± 20 % so that the refused do not come back together, 1 to 30 s.</summary>
+    /// <summary>What to tell a refused client: the wait, 1 to 30 s, ± 20 % within these so that the refused do not come back together.</summary>
     /// <param name="wait">The expected wait.</param>
     /// <param name="random">0 to 1.</param>
     public static TimeSpan RetryAfter(TimeSpan wait, double random)
     {
-        var jittered = wait * (0.8 + (0.4 * random));
-        return jittered < Shortest ? Shortest : jittered > Longest ? Longest : jittered;
+        var within = wait < Shortest ? Shortest : wait > Longest ? Longest : wait;
+        var (least, most) = (within * 0.8, within * 1.2);
+        least = least < Shortest ? Shortest : least;
+        most = most > Longest ? Longest : most;
+        return least + ((most - least) * random);
     }
 }
