@@ -2,8 +2,8 @@ using System.Runtime.InteropServices;
 
 namespace LlmGateway.Gateway;
 
-/// <summary>No image of this process's memory is ever written to a disk: it holds prompts, answers and keys.</summary>
-/// <remarks>A dump that the runtime's own tools are asked for is not concerned.</remarks>
+/// <summary>The system writes no image of this process's memory to a disk: it holds prompts, answers and keys.</summary>
+/// <remarks>The processes that it starts inherit that. A dump that the runtime's own tools are asked for is not concerned.</remarks>
 internal static class CoreDumps
 {
     // The same on Linux and macOS.
@@ -13,8 +13,9 @@ internal static class CoreDumps
     {
         if (!OperatingSystem.IsWindows())
         {
-            // What fails here fails for a system that has no such limit, and so no dumps by it.
-            _ = SetLimit(LimitOfCore, default);
+            // One byte is too little for a file, and on Linux tells the kernel not to call a program for dumps either, which 0 does not.
+            nuint most = OperatingSystem.IsLinux() ? 1u : 0u;
+            _ = SetLimit(LimitOfCore, new Limit { Soft = most, Hard = most });
         }
     }
 

@@ -67,7 +67,7 @@ internal sealed class EventWatch(StreamShape shape)
     /// <summary>Looks whether an event, or the next part of a long one, ends the stream or tells its cost.</summary>
     private void Inspect(ReadOnlySpan<byte> text)
     {
-        Usage = TokenUsage.Find(text, Usage);
+        Usage = shape.Ends == 1 ? TokenUsage.Find(text, Usage) : Usage;
         if (IsInsideEvent && shape.Dialect != ApiDialect.Native)
         {
             // It begins within a line, and only a whole line says what it is.
@@ -80,6 +80,10 @@ internal sealed class EventWatch(StreamShape shape)
             // Of a long event two parts overlap: it counts once.
             _isEnd = true;
             _ends++;
+            if (shape.Ends > 1 && TokenUsage.Find(text, null) is { } one)
+            {
+                Usage = one + Usage;
+            }
         }
 
         _sawLast |= SawError || _ends >= shape.Ends;

@@ -245,7 +245,7 @@ internal sealed class InferenceHandler(
         RequestTrace.Usage(run.Span, usage);
         request.Progress?.Tokens(usage.Prompt, usage.Completion);
         metrics.Tokens(request.Model.Name, request.Key, usage.Prompt, Math.Min(usage.Cached, usage.Prompt), usage.Completion);
-        if (request.Stream && usage.Completion > 1)
+        if (request is { Stream: true, IsOneAnswer: true } && usage.Completion > 1)
         {
             metrics.PerToken(request.Model.Name, time.GetElapsedTime(run.FirstTokenAt) / (usage.Completion - 1));
         }

@@ -8,6 +8,10 @@ namespace LlmGateway.Gateway.Forwarding;
 /// <param name="Completion">Tokens generated.</param>
 internal sealed record TokenUsage(long Prompt, long Cached, long Completion)
 {
+    /// <summary>What two answers cost together.</summary>
+    public static TokenUsage operator +(TokenUsage one, TokenUsage? other) =>
+        other is null ? one : new(one.Prompt + other.Prompt, one.Cached + other.Cached, one.Completion + other.Completion);
+
     /// <summary>Finds the numbers among the bytes of an answer in passing.</summary>
     /// <remarks>
     /// Within a JSON text a quotation mark is escaped, so a name between bare ones is a key. Bytes that hold no usage leave what is known as it is;

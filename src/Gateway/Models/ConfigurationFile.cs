@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Globalization;
 using System.Security.Cryptography;
 using System.Text.Json;
 using System.Text.Json.Nodes;
@@ -115,9 +116,9 @@ internal static class ConfigurationFile
 
     /// <summary>True when what could not be read is the option, a section that it is in, or an element of the list that it is.</summary>
     private static bool IsUnreadable(string option, string error) =>
-        error == option
-        || option.StartsWith(error + ":", StringComparison.Ordinal)
-        || (error.StartsWith(option + ":", StringComparison.Ordinal) && error.AsSpan(option.Length + 1) is [>= '0' and <= '9', ..]);
+        error.Equals(option, StringComparison.OrdinalIgnoreCase)
+        || option.StartsWith(error + ":", StringComparison.OrdinalIgnoreCase)
+        || (error.StartsWith(option + ":", StringComparison.OrdinalIgnoreCase) && int.TryParse(error[(option.Length + 1)..].Split(':')[0], NumberStyles.None, CultureInfo.InvariantCulture, out _));
 
     private static LoadedConfiguration Failed(string? path, string message) => new(path, new GatewayOptions(), [new("", null, message)], []);
 }

@@ -115,7 +115,7 @@ internal static partial class GatewayOptionsValidator
 
             foreach (var model in key.Models.Where(model => model != "*" && !known.Contains(model)))
             {
-                yield return new($"{path}:Models", $"\"{model}\"", "no such model or alias") { Beside = ["Models", $"Models:{model}"] };
+                yield return new($"{path}:Models", $"\"{model}\"", "no such model or alias") { Beside = ["Models", .. options.Models.Keys.Select(name => $"Models:{name}:Aliases")] };
             }
         }
     }

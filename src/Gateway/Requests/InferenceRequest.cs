@@ -24,6 +24,9 @@ internal sealed class InferenceRequest : IDisposable
     /// <summary>Choices asked for: a backend with fewer slots refuses it.</summary>
     public int Choices { get; init; } = 1;
 
+    /// <summary>True when its tokens come one after another: their number tells how long one takes.</summary>
+    public bool IsOneAnswer => Choices == 1 && Shape.Ends == 1;
+
     /// <summary>How its stream of events ends.</summary>
     public required StreamShape Shape { get; init; }
 

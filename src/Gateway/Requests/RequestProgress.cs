@@ -119,7 +119,13 @@ internal sealed class RequestProgress(InferenceRequest request, long number, Dat
         Task isOut;
         lock (_lock)
         {
-            isOut = _isOut ? Task.CompletedTask : (_whenOut ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
+            if (_isOut)
+            {
+                // Its connection may carry the next request already.
+                return Task.CompletedTask;
+            }
+
+            isOut = (_whenOut ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
         }
 
         cancel();

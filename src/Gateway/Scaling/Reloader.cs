@@ -72,7 +72,7 @@ internal sealed class Reloader(LoadedConfiguration first, LiveCatalogue live, Mo
     private LoadedConfiguration Read(out ModelCatalogue? catalogue)
     {
         var next = Path is { } path ? ConfigurationFile.Load(path, first.Overrides) : first;
-        if (next.Errors.IsEmpty && first.Options.Gateway.Listen.FirstOrDefault(url => GatewayOptionsValidator.IsUnguarded(url, next.Options)) is { } open)
+        if (next.Errors.IsEmpty && live.Options.Keys.Count > 0 && first.Options.Gateway.Listen.FirstOrDefault(url => GatewayOptionsValidator.IsUnguarded(url, next.Options)) is { } open)
         {
             // A new Listen waits for the next start, keys do not.
             next = next with

@@ -293,7 +293,7 @@ internal sealed class SlotPool(Model model, TimeProvider time, Random random)
     private void Measure(Saturation saturation, SlotLease lease, TimeSpan first, (long Prompt, long Cached, long Completion) tokens, int beside)
     {
         saturation.RecordFirst(first.TotalSeconds, tokens.Prompt - tokens.Cached, beside);
-        if (tokens.Completion >= LeastTokens)
+        if (tokens.Completion >= LeastTokens && lease.Ticket!.Request.IsOneAnswer)
         {
             saturation.Record((time.GetElapsedTime(lease.GrantedAt) - first).TotalSeconds, tokens.Completion - 1, beside);
         }

@@ -49,8 +49,8 @@ internal sealed class SlotReclaimer(ISlotCensus census, TimeProvider time, ILogg
                 var (look, whenAsked) = watching.NextLook();
                 if (await IsSoonerAsync(whenAsked, WaitBefore(look), gone))
                 {
+                    // Somebody has left meanwhile: the first of the quick ones is now.
                     (look, _) = watching.NextLook();
-                    await Task.Delay(WaitBefore(look), time, gone);
                 }
 
                 var (total, whenWanted) = queue.Demand(slots);
@@ -69,7 +69,7 @@ internal sealed class SlotReclaimer(ISlotCensus census, TimeProvider time, ILogg
         }
         catch (Exception) when (gone.IsCancellationRequested)
         {
-            // Its slots are gone with it.
+            // Told below.
         }
         catch
         {
@@ -77,6 +77,9 @@ internal sealed class SlotReclaimer(ISlotCensus census, TimeProvider time, ILogg
             watching.Stop();
             throw;
         }
+
+        // What it worked on is gone with it.
+        queue.Settle(slots, busy: 0);
     }
 
     /// <summary>Between two looks, however many clients leave: a server with many slots has much to tell.</summary>
@@ -150,7 +153,7 @@ internal sealed class SlotReclaimer(ISlotCensus census, TimeProvider time, ILogg
         {
             lock (_lock)
             {
-                return (_look++, (_asked ??= new TaskCompletionSource()).Task);
+                return (_look++, (_asked ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task);
             }
         }
 

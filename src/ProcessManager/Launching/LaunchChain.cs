@@ -8,7 +8,7 @@ namespace LlmGateway.ProcessManager.Launching;
 /// <code>
 /// setpriv --pdeathsig SIGKILL --no-new-privs   dies with the thread that launched it, which lives as long as the gateway
 /// choom -n 500                                 the kernel, short of memory, takes a backend before the gateway
-/// prlimit --core=0:0                           no dumps: they hold prompts, and delay a restart by gigabytes
+/// prlimit --core=1:1                           no dumps, by a program neither: they hold prompts, and delay a restart by gigabytes
 /// setsid                                       a session and process group of its own: signals reach all of it and nothing else
 /// </code>
 /// They are Linux's. macOS has neither; there a shell stands between, holds the read end of a pipe whose other end is the gateway's, and ends the
@@ -45,7 +45,7 @@ internal sealed record LaunchChain(ImmutableArray<string> Prefix, ImmutableArray
     [
         ["setpriv", "--pdeathsig", "SIGKILL", "--no-new-privs", "--"],
         ["choom", "-n", "500", "--"],
-        ["prlimit", "--core=0:0", "--"],
+        ["prlimit", "--core=1:1", "--"],
         ["setsid", "--"],
     ];
 

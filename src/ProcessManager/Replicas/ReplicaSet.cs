@@ -64,6 +64,11 @@ internal sealed class ReplicaSet : IReplicaSet
         await _changing.WaitAsync(either.Token);
         try
         {
+            foreach (var seat in _seats)
+            {
+                seat.Supervisor.Adopt(options);
+            }
+
             await ShrinkAsync(options.Replicas, either.Token);
             for (var index = 0; index < _seats.Count; index++)
             {
@@ -149,7 +154,6 @@ internal sealed class ReplicaSet : IReplicaSet
         var old = _seats[index];
         if (old.Revision == options.Revision)
         {
-            old.Supervisor.Adopt(options);
             if (old.IsEnding)
             {
                 // It was on its way out when this revision was wanted again.

@@ -11,16 +11,19 @@ namespace LlmGateway.ProcessManager.Supervision;
 
 /// <summary>Carries out effects for one replica. Started by its supervisor's loop only, never awaited; what comes of it goes back as an event.</summary>
 internal sealed class ReplicaEffects(
-    ReplicaSetOptions options, int index, ReplicaSurroundings around, LivenessPool pool, IReplicaTraffic traffic, OutputRing output, Action<SupervisorEvent> post)
+    ReplicaSetOptions first, int index, ReplicaSurroundings around, LivenessPool pool, IReplicaTraffic traffic, OutputRing output, Action<SupervisorEvent> post)
     : IDisposable
 {
     /// <summary>Lines of output that are kept with the report of an end.</summary>
     private const int TailLines = 50;
 
-    private readonly string _backend = $"{options.Model}/{index.ToString(CultureInfo.InvariantCulture)}";
+    private readonly string _backend = $"{first.Model}/{index.ToString(CultureInfo.InvariantCulture)}";
 
-    /// <summary>Newer options, which differ from the first ones in nothing that a process is made of.</summary>
+    /// <summary>Newer options of the same revision.</summary>
     private ReplicaSetOptions? _adopted;
+
+    /// <summary>The options as they are now. A launch takes the share of cores and memory that a replica has now.</summary>
+    private ReplicaSetOptions Options => Volatile.Read(ref _adopted) ?? first;
 
     /// <summary>At most two: one that ends and one that begins. Only the supervisor's loop touches it.</summary>
     private readonly Dictionary<int, Generation> _generations = [];
@@ -55,7 +58,7 @@ internal sealed class ReplicaEffects(
                 generation.ReleasePermit();
                 break;
             case Effect.Launch launch when Find(launch.Generation) is { } generation:
-                _filesAtLastLook = _filesAtLaunch = CommandFiles.Stamp(options, index);
+                _filesAtLastLook = _filesAtLaunch = CommandFiles.Stamp(Options, index);
                 Run(effect, generation, LaunchAsync);
                 break;
             case Effect.WatchStartup watch when Find(watch.Generation) is { } generation:
@@ -63,7 +66,7 @@ internal sealed class ReplicaEffects(
                 break;
             case Effect.Warm warm when Find(warm.Generation) is { } generation:
                 generation.EndProbes();
-                Run(effect, generation, async it => post(await Warming.RunAsync(options, _backend, it, around.Time, around.Logger)));
+                Run(effect, generation, async it => post(await Warming.RunAsync(Options, _backend, it, around.Time, around.Logger)));
                 break;
             case Effect.WatchReadiness watch when Find(watch.Generation) is { } generation:
                 WatchReadiness(generation);
@@ -155,48 +158,48 @@ internal sealed class ReplicaEffects(
 
     private async Task<PreflightProblem?> TryLaunchAsync(Generation generation)
     {
-        var (program, problem) = Preflight.FindProgram(options.Executable, Environment.GetEnvironmentVariable("PATH"));
+        var (program, problem) = Preflight.FindProgram(Options.Executable, Environment.GetEnvironmentVariable("PATH"));
         if (program is null)
         {
             return problem;
         }
 
-        if (Preflight.CheckWorkingDirectory(options.WorkingDirectory) is { } noFolder)
+        if (Preflight.CheckWorkingDirectory(Options.WorkingDirectory) is { } noFolder)
         {
             return noFolder;
         }
 
-        var (before, unpinned) = Preflight.Pin(options, index, CoreShare.Allowed(), Environment.GetEnvironmentVariable("PATH"));
+        var (before, unpinned) = Preflight.Pin(Options, index, CoreShare.Allowed(), Environment.GetEnvironmentVariable("PATH"));
         if (unpinned is not null)
         {
             return unpinned;
         }
 
-        if (AddressLease.Rent(options, around.Ports, around.Sockets) is not { } lease)
+        if (AddressLease.Rent(Options, around.Ports, around.Sockets) is not { } lease)
         {
-            return new(ExitCause.PortConflict, $"No port from {options.FirstPort} to {options.LastPort} is free. Give the model another range of Ports.");
+            return new(ExitCause.PortConflict, $"No port from {Options.FirstPort} to {Options.LastPort} is free. Give the model another range of Ports.");
         }
 
         generation.Hold(lease);
         var place = new LaunchPlace(lease.Host, lease.Port, index);
-        var arguments = CommandLine.Build(options, place, Environment.ProcessorCount);
-        if (CommandLine.PlaceProblem(options, arguments, place) is { } wrong)
+        var arguments = CommandLine.Build(Options, place, Environment.ProcessorCount);
+        if (CommandLine.PlaceProblem(Options, arguments, place) is { } wrong)
         {
             return new(ExitCause.PermanentConfig, wrong);
         }
 
-        if (Preflight.CheckModel(options, arguments) is { } noModel)
+        if (Preflight.CheckModel(Options, arguments) is { } noModel)
         {
             return noModel;
         }
 
-        var key = options.Kind is ReplicaKind.Command
+        var key = Options.Kind is ReplicaKind.Command
             ? null
-            : CommandLine.ConfiguredKey(arguments, options.Environment) ?? RandomNumberGenerator.GetHexString(64, lowercase: true);
+            : CommandLine.ConfiguredKey(arguments, Options.Environment) ?? RandomNumberGenerator.GetHexString(64, lowercase: true);
         var inherited = Environment.GetEnvironmentVariables().Cast<System.Collections.DictionaryEntry>()
             .Select(variable => KeyValuePair.Create((string)variable.Key, (string?)variable.Value));
         var request = new LaunchRequest(
-            _backend, program, arguments, LaunchEnvironment.Build(inherited, options, place, key), options.WorkingDirectory,
+            _backend, program, arguments, LaunchEnvironment.Build(inherited, Options, place, key), Options.WorkingDirectory,
             line => output.Add(generation.Number, key is null ? line : line.Replace(key, "[key]", StringComparison.Ordinal)))
         {
             Generation = generation.Number,
@@ -235,18 +238,18 @@ internal sealed class ReplicaEffects(
         var (process, child) = (generation.Process!, generation.Child!);
         var watch = new StartupWatch(
             generation.Number,
-            options.Startup,
+            Options.Startup,
             () => ListenerOwner.Of(process.Address, child.Pid),
             () => child.Sample() with { LogLines = output.Written },
             () => child.Look(wholeGroup: false).IsStopped,
             around.Time,
             post);
-        generation.SetProbe(Probing(generation, "startup", options.Startup, watch.Add));
+        generation.SetProbe(Probing(generation, "startup", Options.Startup, watch.Add));
     }
 
     private void WatchReadiness(Generation generation)
     {
-        if (options.Readiness is { } readiness)
+        if (Options.Readiness is { } readiness)
         {
             generation.SetProbe(Probing(generation, "readiness", readiness, report =>
             {
@@ -264,7 +267,7 @@ internal sealed class ReplicaEffects(
 
     private void WatchLiveness(Generation generation)
     {
-        switch (options.Liveness)
+        switch (Options.Liveness)
         {
             case null:
                 break;
@@ -282,7 +285,7 @@ internal sealed class ReplicaEffects(
     {
         using var senses = new LivenessSenses(_backend, generation.Number, generation.Child!, generation.Process!, traffic, around.Samples, progress.Timeout);
         var watch = new LivenessWatch(
-            generation.Number, index, progress, () => LivenessLimits.Of(Volatile.Read(ref _adopted) ?? options, progress), pool, senses, around.Time, around.Random,
+            generation.Number, index, progress, () => LivenessLimits.Of(Options, progress), pool, senses, around.Time, around.Random,
             around.Metrics?.Counting(_backend, "liveness", _ => { }), post);
         try
         {
@@ -342,7 +345,7 @@ internal sealed class ReplicaEffects(
     /// <summary>A file that is still being copied changes from look to look: only one that stays as it is deserves a start.</summary>
     private void CheckFiles(Effect.CheckFiles check)
     {
-        var now = CommandFiles.Stamp(options, index);
+        var now = CommandFiles.Stamp(Options, index);
         if (!now.SequenceEqual(_filesAtLaunch) && now.SequenceEqual(_filesAtLastLook))
         {
             post(new SupervisorEvent.FilesChanged(check.Generation, check.Epoch));

@@ -42,11 +42,12 @@ internal sealed class Supervisor : IAsyncDisposable
 
     public ReplicaStatus Status => Volatile.Read(ref _status);
 
-    /// <summary>Takes over options that ask for no other process, such as how long a drain may take: they hold from now on.</summary>
+    /// <summary>Takes over what asks for no other process: of another revision only how long a drain may take.</summary>
     public void Adopt(ReplicaSetOptions options)
     {
-        Volatile.Write(ref _options, options);
-        _effects.Adopt(options);
+        var adopted = options.Revision == _options.Revision ? options : _options with { DrainTimeout = options.DrainTimeout };
+        Volatile.Write(ref _options, adopted);
+        _effects.Adopt(adopted);
     }
 
     /// <summary>Asks, and completes when it has been carried out.</summary>

@@ -46,7 +46,7 @@ public sealed class PrivacyTests
         await gateway.UntilReadyAsync(Ct);
         using var client = gateway.WithKey(Secret);
         var errors = new StringBuilder();
-        Assert.Matches(@"Max core file size +0 +0 ", await File.ReadAllTextAsync($"/proc/{gateway.Process.Id}/limits", Ct));
+        Assert.Matches(@"Max core file size +1 +1 ", await File.ReadAllTextAsync($"/proc/{gateway.Process.Id}/limits", Ct));
         var completions = await SayAsync(gateway, client, errors);
         if (hasFaults)
         {

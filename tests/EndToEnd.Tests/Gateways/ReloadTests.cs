@@ -125,8 +125,14 @@ public sealed class ReloadTests
 
         gateway.Configure(With("127.0.0.1", ", \"Insecure\": true", ""));
         (await gateway.Management.PostAsync(new Uri("api/reload?wait=true", UriKind.Relative), null, Ct)).EnsureSuccessStatusCode().Dispose();
-        using var meant = await stranger.ChatAsync("m", 1, Ct);
-        Assert.Equal(HttpStatusCode.OK, meant.StatusCode);
+        using (var meant = await stranger.ChatAsync("m", 1, Ct))
+        {
+            Assert.Equal(HttpStatusCode.OK, meant.StatusCode);
+        }
+
+        // Nothing is taken away by this one, which waits for the next start.
+        gateway.Configure(With("127.0.0.1", "", ""));
+        (await gateway.Management.PostAsync(new Uri("api/reload?wait=true", UriKind.Relative), null, Ct)).EnsureSuccessStatusCode().Dispose();
     }
 
     [Fact(Timeout = Limit)]

@@ -251,19 +251,19 @@ public sealed class RelayStreamTests : IDisposable
     {
         // The first end is too long to hold: it comes in parts that overlap, and counts once.
         var ends = Enumerable.Range(0, answers).Select(index =>
-            $"data: {{\"index\":{index},\"content\":\"\",\"stop\":true,\"prompt\":\"{new string('x', index == 0 ? 2 * RelayStream.LongestHeld : 10)}\",\"stop\":true}}\n\n");
+            $"data: {{\"index\":{index},\"stop\":true,\"timings\":{{\"cache_n\":1,\"prompt_n\":4,\"predicted_n\":10}},\"prompt\":\"{new string('x', index == 0 ? 2 * RelayStream.LongestHeld : 10)}\",\"stop\":true}}\n\n");
         var bytes = Encoding.UTF8.GetBytes(string.Concat(ends.Select(end => "data: {\"content\":\"a\",\"stop\":false}\n\n" + end)));
 
-        Assert.Equal((RelayEnd.Complete, bytes.Length), await ReadAsync(answers, bytes));
+        Assert.Equal((RelayEnd.Complete, bytes.Length, new TokenUsage(5 * answers, answers, 10 * answers)), await ReadAsync(answers, bytes));
         Assert.Equal(RelayEnd.Broken, (await ReadAsync(answers + 1, bytes)).Ended);
 
-        async Task<(RelayEnd Ended, int Length)> ReadAsync(int expected, byte[] sent)
+        async Task<(RelayEnd Ended, int Length, TokenUsage? Usage)> ReadAsync(int expected, byte[] sent)
         {
             using var timer = Timer();
             await using var relay = new RelayStream(ScriptStream.Of(Cut(sent, [piece])), new StreamShape(ApiDialect.Native, expected), "req-1", timer) { Watcher = new Told(null, null, null) };
             await relay.PrimeAsync();
             var output = await ReadAllAsync(relay);
-            return (relay.Ended, output.Length);
+            return (relay.Ended, output.Length, relay.Usage);
         }
     }
 

@@ -143,6 +143,13 @@ public sealed class ConfigurationFileTests
             loaded.Errors.Select(error => error.Path).Order(StringComparer.Ordinal));
     }
 
+    [Theory]
+    [InlineData("""{"keys":[{"Name":"k","Hash":"$","Models":["x"]}],"Models":{"4o":{"Slot":1}}}""", "Keys:0:Models Models:4o:Slot")]
+    [InlineData("""{"Keys":[{"Name":"k","Hash":"$","Models":["x"]}],"Models":{"a":{"Aliases":5}}}""", "Models:a:Aliases")]
+    [InlineData("""{"Gateway":{"Listen":"http://0.0.0.0:1"},"keys":5}""", "keys")]
+    public void Parse_RelationWithAnUnreadableOption_IsHiddenByItsOwnOnly(string json, string paths) =>
+        Assert.Equal(paths.Split(' '), Parse(json.Replace("$", Hash, StringComparison.Ordinal)).Errors.Select(error => error.Path).Order(StringComparer.Ordinal));
+
     [Fact]
     public void Parse_RemotesOfALocalModel_AreAllowedAndSaidToBeUnused()
     {

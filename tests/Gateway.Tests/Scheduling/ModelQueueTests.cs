@@ -421,6 +421,14 @@ public sealed class ModelQueueTests
     }
 
     [Fact]
+    public async Task Acquire_MoreChoicesThanAnyBackendHasSlots_GoesToOneThatSaysSo()
+    {
+        using var queue = Queue(Servers.Entry(Servers.Backend(0), 1), Servers.Entry(Servers.Backend(1), 2));
+        using var lease = await queue.AcquireAsync(new QueueTicket(Asked.Of(Configured.Model(), slots: 2, choices: 3)), Ct);
+        Assert.True(lease.IsAcquired);
+    }
+
+    [Fact]
     public async Task Acquire_MoreChoicesThanABackendHasSlots_WaitsForOneThatHasThem()
     {
         var (small, large) = (Servers.Backend(0), Servers.Backend(1));

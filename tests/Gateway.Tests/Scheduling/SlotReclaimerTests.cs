@@ -3,6 +3,7 @@ using LlmGateway.Gateway.Backends;
 using LlmGateway.Gateway.Models;
 using LlmGateway.Gateway.Scheduling;
 using LlmGateway.Gateway.Tests.Fakes;
+using LlmGateway.TestKit;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Time.Testing;
 
@@ -94,6 +95,22 @@ public sealed class SlotReclaimerTests
         await _census.AnsweredAsync();
         _time.Advance(TimeSpan.FromMinutes(1));
         Assert.False(_census.Looks.TryRead(out _));
+        await Eventually.TrueAsync(() => queue.Status().Slots[0].Quarantined == 0, "its slots to be gone with it", Ct);
+    }
+
+    [Fact]
+    public async Task Watch_BackendGoesInTheMomentThatASlotIsGivenUp_ClosesNoSlot()
+    {
+        // The slot is closed while the backend is there, and its watch begins when it is not.
+        var reclaimer = new SlotReclaimer(_census, _time, NullLogger<SlotReclaimer>.Instance);
+        using var queue = new ModelQueue(Configured.Model(), _time, new Random(1), TestMeters.Scheduling(), (queue, slots) =>
+        {
+            _backend.MarkGone();
+            reclaimer.Watch(queue, slots);
+        });
+        queue.Update(Servers.Snapshot(Servers.Entry(_backend, 1)));
+        await LeaveAsync(queue);
+        Assert.Equal(0, queue.Status().Slots[0].Quarantined);
     }
 
     [Fact]

@@ -188,7 +188,11 @@ internal sealed class Turns(WaitingRoom room, List<BackendSlots> backends, Func<
         return waiter.CollectsOn = best!;
     }
 
-    private bool MayUse(QueueTicket ticket, BackendSlots slots) => slots.Total >= ticket.Request.Choices && !isTooLateOn(ticket, slots) && MayRetry(ticket, slots);
+    private bool MayUse(QueueTicket ticket, BackendSlots slots) => HasSlotsFor(ticket, slots) && !isTooLateOn(ticket, slots) && MayRetry(ticket, slots);
+
+    /// <summary>A list is worked on bit by bit where slots are few, choices are refused there. Where none has as many, any backend may say so.</summary>
+    private bool HasSlotsFor(QueueTicket ticket, BackendSlots slots) =>
+        slots.Total >= ticket.Request.Choices || !backends.Exists(other => other.Total >= ticket.Request.Choices);
 
     /// <summary>One that fails fast is also the least busy: without this it would get the retry as well.</summary>
     private bool MayRetry(QueueTicket ticket, BackendSlots slots) =>

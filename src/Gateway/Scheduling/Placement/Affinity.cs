@@ -20,7 +20,7 @@ internal static class Affinity
         var (best, most) = (leastBusy, Of(ticket, leastBusy));
         foreach (var slots in backends)
         {
-            if (slots != leastBusy && slots.Fits(ticket.Request.Slots) && slots.Total >= ticket.Request.Choices && !ticket.FailedBy(slots.Backend)
+            if (slots != leastBusy && slots.Fits(ticket.Request.Slots) && slots.Total >= Math.Min(ticket.Request.Choices, leastBusy.Total) && !ticket.FailedBy(slots.Backend)
                 && slots.Taken - leastBusy.Taken <= Guard(slots) && Of(ticket, slots) is var match && match > most)
             {
                 (best, most) = (slots, match);
