@@ -87,6 +87,21 @@ public sealed class ReplicaSetApplyTests
         Assert.Equal(pid, test.Set.Statuses[0].Pid);
     }
 
+    [Theory]
+    [InlineData("2", 2)]
+    [InlineData("1", 1)]
+    public async Task Apply_ShorterDrain_HoldsForWhatItEnds(string revision, int replicas)
+    {
+        using var server = new ScriptServer();
+        var options = server.Options() with { Replicas = 2, Revision = "1", DrainTimeout = TimeSpan.FromHours(1) };
+        await using var test = new ReplicaSetUnderTest(options, new FakeTraffic(busy: true));
+        await UpAsync(test, 2);
+        var old = test.Set.Statuses[1].Pid!.Value;
+
+        Assert.Null(await test.Set.ApplyAsync(options with { Revision = revision, Replicas = replicas, DrainTimeout = TimeSpan.FromMilliseconds(50) }, Ct));
+        Assert.Empty(ProcFs.Group(old));
+    }
+
     [Fact]
     public async Task Apply_NotStartedOrStoppedByAnOperator_StaysDown()
     {
