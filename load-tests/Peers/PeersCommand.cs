@@ -35,6 +35,11 @@ internal static class PeersCommand
                     new BareYarpPeer(), new BareKestrelPeer(), new GatewayPeer(result.GetValue(gateway)),
                 ];
                 var peers = Chosen(all, static peer => peer.Name.Split(' ')[^1], result.GetValue(names), "--peer");
+                if (result.GetValue(warmUp) is not (>= 0 and <= 3600) and var seconds)
+                {
+                    throw new FormatException($"--warm-up: {seconds} is not from 0 to 3600 seconds");
+                }
+
                 var startedAt = TimeProvider.System.GetUtcNow();
                 var results = await new PeerRun(peers, chosen, result.GetValue(repeats), TimeSpan.FromSeconds(result.GetValue(warmUp)), Console.WriteLine).RunAsync(cancellationToken).ConfigureAwait(false);
                 var page = PeerReport.Render(results, chosen, startedAt, LoadTests.CommandLine.Machine());

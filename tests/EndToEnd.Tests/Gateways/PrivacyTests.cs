@@ -46,7 +46,11 @@ public sealed class PrivacyTests
         await gateway.UntilReadyAsync(Ct);
         using var client = gateway.WithKey(Secret);
         var errors = new StringBuilder();
-        Assert.Matches(@"Max core file size +1 +1 ", await File.ReadAllTextAsync($"/proc/{gateway.Process.Id}/limits", Ct));
+        foreach (var pid in (await gateway.StatusAsync(Ct)).Replicas.Select(replica => replica.Pid!.Value).Append(gateway.Process.Id))
+        {
+            Assert.Matches(@"Max core file size +1 +1 ", await File.ReadAllTextAsync($"/proc/{pid}/limits", Ct));
+        }
+
         var completions = await SayAsync(gateway, client, errors);
         if (hasFaults)
         {
