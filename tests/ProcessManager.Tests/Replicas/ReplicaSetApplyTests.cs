@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using LlmGateway.ProcessManager.Launching;
 using LlmGateway.ProcessManager.Replicas;
 using LlmGateway.ProcessManager.Supervision;
@@ -100,6 +101,24 @@ public sealed class ReplicaSetApplyTests
 
         Assert.Null(await test.Set.ApplyAsync(options with { Revision = revision, Replicas = replicas, DrainTimeout = TimeSpan.FromMilliseconds(50) }, Ct));
         Assert.Empty(ProcFs.Group(old));
+    }
+
+    [Fact]
+    public async Task Apply_SameRevisionWithAnotherShare_HoldsForTheNextLaunch()
+    {
+        using var server = new ScriptServer();
+        var options = server.Options(ReplicaKind.LlamaServer) with { Revision = "1", CacheRamMiB = 100 };
+        await using var test = new ReplicaSetUnderTest(options);
+        await UpAsync(test, 1);
+        var first = test.Set.Statuses[0].Pid!.Value;
+
+        Assert.Null(await test.Set.ApplyAsync(options with { CacheRamMiB = 200 }, Ct));
+        Assert.Equal(first, test.Set.Statuses[0].Pid);
+        Assert.Contains("--cache-ram\0100\0", await File.ReadAllTextAsync($"/proc/{first}/cmdline", Ct), StringComparison.Ordinal);
+
+        Process.GetProcessById(first).Kill();
+        var next = await test.UntilAsync(status => status is { State: ReplicaState.Ready, Generation: 2 });
+        Assert.Contains("--cache-ram\0200\0", await File.ReadAllTextAsync($"/proc/{next.Pid}/cmdline", Ct), StringComparison.Ordinal);
     }
 
     [Fact]
